@@ -1,0 +1,1 @@
+"""Calibration sets for INT8: which samples the scales are collected on (sensor geometry is called a *rig*)."""

@@ -1,0 +1,55 @@
+"""The project's errors: one small tree, each message says what is wrong, where, and what to do next."""
+
+
+class EdgeError(Exception):
+    """Base of all errors that a user can cause and mend.
+
+    Args:
+        problem: What is wrong and where (a file, a key, a stream), without a final stop.
+        remedy: What to do next, as a short imperative.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}; {remedy}")
+        self.problem = problem
+        self.remedy = remedy
+
+
+class ConfigError(EdgeError):
+    """A configuration file, a key in it, or a command-line value is wrong."""
+
+
+class RigError(ConfigError):
+    """The sensor rig is incomplete or contradicts itself."""
+
+
+class SourceError(EdgeError):
+    """A recording or a live source is missing, truncated or of another kind than said."""
+
+
+class SampleError(EdgeError):
+    """A sample's payload has the wrong shape, type or content for what it is used for."""
+
+
+class BundleError(EdgeError):
+    """A bundle is incomplete, altered, of another schema, or does not fit what it is asked to do."""
+
+
+class ModelError(EdgeError):
+    """A model does not export, load or accept the inputs it is given."""
+
+
+class DataError(EdgeError):
+    """A dataset or calibration set is empty, mixed up or leaks between splits."""
+
+
+class MissingDependencyError(EdgeError):
+    """An optional package or device that this call needs is absent."""
+
+
+class GateError(EdgeError):
+    """A gate or check refused: the work is well-formed, but its result is not good enough."""
+
+    exit_code = 3

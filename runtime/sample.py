@@ -1,0 +1,71 @@
+"""Stamped samples and their payloads: what sources produce and the synchronizer matches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PixelFormat = Literal["rgb8", "bgr8", "mono8"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """A camera frame: uint8 `[H, W, 3]`, or `[H, W]` for mono8; rows may be strided."""
+
+    pixels: NDArray[np.uint8]
+    format: PixelFormat = "rgb8"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PointCloud:
+    """A lidar sweep: float32 `[N, 4]` x, y, z in metres (sensor frame) and reflectance 0..1.
+
+    `time_offset_s` (float32 `[N]`) is each point's time relative to the sample's stamp, where the sensor tells.
+    """
+
+    points: NDArray[np.float32]
+    time_offset_s: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AudioChunk:
+    """Sound: float32 `[channels, n]` in -1..1; the sample's stamp marks its first value."""
+
+    samples: NDArray[np.float32]
+    rate_hz: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """A row of a table or of a slow sensor: float32 `[fields]`."""
+
+    values: NDArray[np.float32]
+    fields: tuple[str, ...]
+
+
+Payload: TypeAlias = Image | PointCloud | AudioChunk | Reading
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One message of one stream.
+
+    Attributes:
+        stream: Name of the stream in the rig.
+        stamp_ns: When it was measured, on the sensor's clock.
+        arrival_ns: When the host had it, on the host's monotonic axis.
+        seq: Running number within the stream.
+        payload: What was measured.
+        epoch: Incremented each time the stream's clock was re-mapped.
+    """
+
+    stream: str
+    stamp_ns: int
+    arrival_ns: int
+    seq: int
+    payload: Payload
+    epoch: int = 0
