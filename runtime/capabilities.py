@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from functools import lru_cache, wraps
+from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from edge.runtime.errors import MissingDependencyError
@@ -28,7 +28,7 @@ OPTIONAL_MODULES = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def has_module(name: str) -> bool:
     """Whether `name` really imports; a bare folder of that name on the path does not count."""
     try:

@@ -96,7 +96,10 @@ Input = Annotated[
 
 
 class GridOutput(_Strict):
-    """A grid over the camera's view: class logits `[1, 1 + classes, h, w]` (0 is background) and ln(distance / 1 m) `[1, 1, h, w]`."""
+    """A grid over the camera's view.
+
+    Class logits `[1, 1 + classes, h, w]` (0 is background) and ln(distance / 1 m) `[1, 1, h, w]`.
+    """
 
     decoder: Literal["grid"] = "grid"
     tensor: str
@@ -132,9 +135,7 @@ class RawOutput(_Strict):
     tensor: str
 
 
-Output = Annotated[
-    GridOutput | EventOutput | SoftmaxOutput | RawOutput, Field(discriminator="decoder")
-]
+Output = Annotated[GridOutput | EventOutput | SoftmaxOutput | RawOutput, Field(discriminator="decoder")]
 
 
 class ModelIO(_Strict):

@@ -98,7 +98,5 @@ class FusedResult:
             "reason": self.reason,
             "detections": [d.to_json() for d in self.decoded.detections],
             "events": [e.to_json() for e in self.decoded.events],
-            "outputs": {
-                k: [round(float(x), 5) for x in v.ravel()] for k, v in self.decoded.outputs.items()
-            },
+            "outputs": {k: [round(float(x), 5) for x in v.ravel()] for k, v in self.decoded.outputs.items()},
         }

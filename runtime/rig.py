@@ -133,9 +133,7 @@ class Rig(_Strict):
     @model_validator(mode="after")
     def _anchor_exists(self) -> Rig:
         if self.anchor not in self.streams:
-            raise ValueError(
-                f"the anchor '{self.anchor}' is not one of the streams {sorted(self.streams)}"
-            )
+            raise ValueError(f"the anchor '{self.anchor}' is not one of the streams {sorted(self.streams)}")
         return self
 
     def stream(self, name: str) -> Stream:
@@ -159,9 +157,7 @@ class Rig(_Strict):
         """
         found = self.stream(camera).intrinsics
         if found is None:
-            raise RigError(
-                f"stream '{camera}' of rig '{self.name}' is no camera", "name a camera stream"
-            )
+            raise RigError(f"stream '{camera}' of rig '{self.name}' is no camera", "name a camera stream")
         return found
 
     def transform(self, to: str, source: str) -> NDArray[np.float64]:
@@ -182,9 +178,7 @@ def load_rig(path: Path) -> Rig:
     except FileNotFoundError as error:
         raise RigError(f"there is no rig file {path}", "pass the path of a rig.yaml") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RigError(
-            f"{path} is not YAML ({str(error).splitlines()[0]})", "mend the file"
-        ) from error
+        raise RigError(f"{path} is not YAML ({str(error).splitlines()[0]})", "mend the file") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "rig"
@@ -194,8 +188,5 @@ def load_rig(path: Path) -> Rig:
 def _check_rigid(T: NDArray[np.float64]) -> None:
     if T.shape != (4, 4) or not np.allclose(T[3], (0, 0, 0, 1)):
         raise ValueError("T_base_from_sensor must be 4x4 with a last row of 0 0 0 1")
-    if (
-        not np.allclose(T[:3, :3] @ T[:3, :3].T, np.eye(3), atol=1e-3)
-        or np.linalg.det(T[:3, :3]) < 0
-    ):
+    if not np.allclose(T[:3, :3] @ T[:3, :3].T, np.eye(3), atol=1e-3) or np.linalg.det(T[:3, :3]) < 0:
         raise ValueError("the rotation in T_base_from_sensor is not orthonormal and right-handed")

@@ -30,17 +30,11 @@ def state_name(present: Iterable[str], modalities: Sequence[str]) -> str:
 
 def all_states(modalities: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Every state but `blind`, from complete to single, with the modalities it has."""
-    subsets = (
-        subset
-        for size in range(len(modalities), 0, -1)
-        for subset in combinations(modalities, size)
-    )
+    subsets = (subset for size in range(len(modalities), 0, -1) for subset in combinations(modalities, size))
     return {state_name(subset, modalities): subset for subset in subsets}
 
 
-def choose_state(
-    present: Iterable[str], modalities: Sequence[str], validated: Mapping[str, float]
-) -> str:
+def choose_state(present: Iterable[str], modalities: Sequence[str], validated: Mapping[str, float]) -> str:
     """The validated state to run: the largest contained in `present`, ties by score.
 
     Args:
