@@ -1,0 +1,134 @@
+"""Exports each stage's model and measures it: size, MACs, and metrics in every modality state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from edge.compress.evaluate import StateMetrics, evaluate
+from edge.compress.export import export_onnx
+from edge.compress.macs import macs
+from edge.compress.quantize.dialects import write_s8, write_u8
+from edge.compress.record import StageRecord
+from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import onnx
+    from torch import Tensor
+
+    from edge.compress.evaluate import Runner
+    from edge.compress.samples import SampleSet
+    from edge.compress.stage import Artifact, StageConfig
+    from edge.compress.task import Task
+
+GATED_DIALECT = "s8"  # what the board runs; u8 must agree with it
+DEPLOYED_DIALECT = "u8"  # what x86 runs, and what is timed here
+
+
+@dataclass(frozen=True)
+class MeasuredStage:
+    """A stage's model, its graphs by dialect (`fp32`, or `s8` and `u8`), and its record."""
+
+    artifact: Artifact
+    graphs: dict[str, bytes]
+    record: StageRecord
+
+    @property
+    def deployed(self) -> bytes:
+        """The graph file that this machine would run."""
+        return self.graphs.get(DEPLOYED_DIALECT, self.graphs.get("fp32", b""))
+
+
+@dataclass(frozen=True)
+class StageMeasurer:
+    """Implements `edge.compress.recipe.Measure` by ONNX export and ONNX Runtime.
+
+    Attributes:
+        task: Gives the metrics.
+        validation: What gates look at.
+        test: What reports quote.
+        input_names: Tensor names, in the order of the model's inputs.
+        output_names: Tensor names, in the order of its outputs.
+        on_step: Called after each state that was evaluated.
+    """
+
+    task: Task
+    validation: SampleSet
+    test: SampleSet
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    on_step: Callable[[], None] | None = field(default=None)
+
+    def __call__(
+        self, artifact: Artifact, config: StageConfig | None, seconds: float, before: MeasuredStage | None
+    ) -> MeasuredStage:
+        """Exports and measures; parameters and MACs of a quantized model are those of the stage before."""
+        example = self._example()
+        proto = export_onnx(artifact.model, example, self.input_names, self.output_names)
+        graphs = _dialects(proto) if artifact.quantized else {"fp32": proto.SerializeToString()}
+        run = self._onnx_runner(graphs[GATED_DIALECT]) if artifact.quantized else artifact.model
+        batch = 1 if artifact.quantized else 64
+        inherited = before.record if artifact.quantized and before else None
+        record = StageRecord(
+            name=artifact.name,
+            config={} if config is None else config.model_dump(mode="json"),
+            params=inherited.params if inherited else sum(p.numel() for p in artifact.model.parameters()),
+            macs=inherited.macs if inherited else macs(artifact.model, example),
+            bytes=len(graphs.get(DEPLOYED_DIALECT, graphs.get("fp32", b""))),
+            seconds=seconds,
+            metrics=evaluate(run, self.test, self.task, batch_size=batch, on_step=self.on_step),
+            gate_metrics=evaluate(run, self.validation, self.task, batch_size=batch, on_step=self.on_step),
+            notes=self._notes(artifact, graphs),
+        )
+        return MeasuredStage(artifact, graphs, record)
+
+    def _notes(self, artifact: Artifact, graphs: dict[str, bytes]) -> dict[str, Any]:
+        if not artifact.quantized:
+            return {} if artifact.plan is None else {"channels_removed": artifact.plan.channels_removed}
+        return {
+            "calibration_digest": artifact.calibration_digest,
+            "bytes": {dialect: len(graph) for dialect, graph in graphs.items()},
+            "u8_agrees_with_s8": self.agreement(graphs[GATED_DIALECT], graphs[DEPLOYED_DIALECT]),
+        }
+
+    def agreement(self, first: bytes, second: bytes) -> float:
+        """Share of decisions (classes of cells or samples, events) on which two graphs agree, everything present."""
+        runs = self._onnx_runner(first), self._onnx_runner(second)
+        same = total = 0
+        present = torch.ones(1, len(self.validation.inputs))
+        for inputs, _ in self.validation.batches(1):
+            for kind, a, b in zip(
+                self.task.output_kinds, runs[0](*inputs, present), runs[1](*inputs, present), strict=True
+            ):
+                if kind == "regression":
+                    continue
+                equal = a.argmax(1) == b.argmax(1) if kind == "categorical" else (a > 0) == (b > 0)
+                same, total = same + int(equal.sum()), total + equal.numel()
+        return same / total
+
+    def _example(self) -> tuple[Tensor, ...]:
+        inputs = tuple(t[:1].clone() for t in self.test.inputs)
+        return (*inputs, torch.ones(1, len(inputs)))
+
+    def _onnx_runner(self, graph: bytes) -> Runner:
+        return onnx_runner(graph, self.input_names, self.output_names)
+
+
+def onnx_runner(graph: bytes, input_names: Sequence[str], output_names: Sequence[str]) -> Runner:
+    """A graph as a function of positional tensors at batch 1, run by ONNX Runtime on all cores."""
+    engine = OnnxRuntimeEngine(graph, threads=torch.get_num_threads())
+
+    def run(*tensors: Tensor) -> list[Tensor]:
+        outputs = engine.run({n: t.numpy() for n, t in zip(input_names, tensors, strict=True)})
+        return [torch.from_numpy(outputs[name]) for name in output_names]
+
+    return run
+
+
+def _dialects(proto: onnx.ModelProto) -> dict[str, bytes]:
+    s8 = write_s8(proto)
+    return {"s8": s8.SerializeToString(), "u8": write_u8(s8).SerializeToString()}

@@ -1,0 +1,1 @@
+"""Datasets: model-ready arrays on disk, made by the runtime's own preprocessing."""

@@ -1,0 +1,1 @@
+"""The multimodal fusion models that the toolkit trains, shrinks and deploys."""

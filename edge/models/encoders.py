@@ -1,0 +1,52 @@
+"""Encoders: one modality's tensor to a feature map, built from `transformers` configs without downloads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ResNetEncoderConfig(BaseModel):
+    """A ResNet of basic blocks (He et al. 2016; `transformers.ResNetModel`).
+
+    Attributes:
+        embedding: Channels of the stem (7x7 convolution, stride 2, then a max-pool of stride 2).
+        hidden: Channels of each stage; every stage after the first halves the map.
+        depths: Blocks of each stage.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["resnet"] = "resnet"
+    embedding: int = Field(32, ge=8)
+    hidden: tuple[int, ...] = (32, 64)
+    depths: tuple[int, ...] = (1, 1)
+
+
+class ResNetEncoder(nn.Module):
+    """Float32 `[B, channels, H, W]` to a feature map `[B, hidden[-1], h, w]`."""
+
+    def __init__(self, channels: int, config: ResNetEncoderConfig) -> None:
+        super().__init__()
+        from transformers import ResNetConfig, ResNetModel
+
+        self.out_channels = config.hidden[-1]
+        self.net = ResNetModel(
+            ResNetConfig(
+                num_channels=channels,
+                embedding_size=config.embedding,
+                hidden_sizes=list(config.hidden),
+                depths=list(config.depths),
+                layer_type="basic",
+            )
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The last stage's map."""
+        features: Tensor = self.net.encoder(self.net.embedder(x)).last_hidden_state
+        return features

@@ -1,0 +1,1 @@
+"""Losses and metrics of the tasks that fusion models are trained for."""

@@ -1,0 +1,45 @@
+"""Training losses of the outputs that `io.yaml` knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FOREGROUND_WEIGHT = 2.0  # cells with an object are about a tenth of all
+DISTANCE_WEIGHT = 2.0
+DISTANCE_SCALE = 0.1  # ln-distance error at which smooth L1 turns linear: the 10 % that the metric allows
+
+
+def grid_loss(logits: Tensor, log_distance: Tensor, classes: Tensor, distance_m: Tensor) -> Tensor:
+    """Weighted cross-entropy over cells, plus smooth L1 of ln(distance) where there is an object.
+
+    Args:
+        logits: `[B, 1 + classes, h, w]`, class 0 is background.
+        log_distance: `[B, 1, h, w]`.
+        classes: int64 `[B, h, w]`.
+        distance_m: float32 `[B, h, w]`, read only where an object is.
+    """
+    weight = torch.full((logits.shape[1],), FOREGROUND_WEIGHT)
+    weight[0] = 1.0
+    classification = functional.cross_entropy(logits.float(), classes, weight=weight)
+    foreground = classes > 0
+    if not bool(foreground.any()):
+        return classification
+    wanted = distance_m[foreground].clamp(min=0.1).log()
+    regression = functional.smooth_l1_loss(log_distance.float()[:, 0][foreground], wanted, beta=DISTANCE_SCALE)
+    return classification + DISTANCE_WEIGHT * regression
+
+
+def event_loss(logits: Tensor, events: Tensor) -> Tensor:
+    """Binary cross-entropy of each event."""
+    return functional.binary_cross_entropy_with_logits(logits.float(), events)
+
+
+def softmax_loss(logits: Tensor, classes: Tensor) -> Tensor:
+    """Cross-entropy of one of several classes."""
+    return functional.cross_entropy(logits.float(), classes)
