@@ -1,0 +1,193 @@
+"""`report.json`, schema 1: what every stage cost, what the bundle gained, and how the run went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from edge.runtime.environment import HostDescription
+from edge.runtime.statistics import Distribution
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from edge.compress.record import StageRecord
+    from edge.runtime.statistics import Comparison
+
+SCORE = "score"
+ALL = "all"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+
+class StageReport(_Strict):
+    """One stage of the compression, as deployed.
+
+    Attributes:
+        name: `teacher`, `student`, `prune`, `quantize` for the default recipe.
+        params: Weights of the model.
+        macs: Multiply-accumulates of one inference at batch 1.
+        bytes: The deployed graph file of one target.
+        latency_ms: One inference of that file, interleaved with the other stages; None where it was not timed.
+        metrics: `{state: {metric: points}}`; `score` in each state, beside its parts.
+    """
+
+    name: str
+    params: int = Field(ge=0)
+    macs: int = Field(ge=0)
+    bytes: int = Field(gt=0)
+    latency_ms: Distribution | None = None
+    metrics: dict[str, dict[str, float]]
+
+    @model_validator(mode="after")
+    def _scored(self) -> StageReport:
+        without = [state for state, metrics in self.metrics.items() if SCORE not in metrics]
+        if without:
+            raise ValueError(f"stage '{self.name}' has no '{SCORE}' in state {', '.join(without)}")
+        return self
+
+    @classmethod
+    def from_record(cls, record: StageRecord, latency_ms: Distribution | None = None) -> StageReport:
+        """What a stage's record says, with the latency that was measured afterwards."""
+        return cls(
+            name=record.name,
+            params=record.params,
+            macs=record.macs,
+            bytes=record.bytes,
+            latency_ms=latency_ms,
+            metrics=record.metrics,
+        )
+
+
+class SpeedReport(_Strict):
+    """How many times faster the bundle is than the first stage, timed alternately in one process.
+
+    Attributes:
+        ratio: Median over the rounds.
+        interval: 95 % bootstrap interval of the median.
+        range: Smallest and largest ratio of a round.
+        rounds: Rounds that were run.
+    """
+
+    ratio: float = Field(gt=0)
+    interval: tuple[float, float]
+    range: tuple[float, float]
+    rounds: int = Field(ge=2)
+
+    @classmethod
+    def from_comparison(cls, comparison: Comparison) -> SpeedReport:
+        """Of `compare(bundle, teacher)`: the new side is A, the old one B."""
+        return cls(
+            ratio=comparison.ratio,
+            interval=comparison.interval,
+            range=comparison.range,
+            rounds=comparison.rounds,
+        )
+
+
+class Headline(_Strict):
+    """First stage against last: what the work was worth.
+
+    Attributes:
+        first: Name of the stage that is compared against, usually `teacher`.
+        last: Name of the stage that the bundle holds.
+        speed: How much faster; None where it was not timed.
+        size_ratio: How many times smaller the graph file is.
+        points_lost: Score of `first` minus score of `last`, per state; negative where it gained.
+    """
+
+    first: str
+    last: str
+    speed: SpeedReport | None = None
+    size_ratio: float = Field(gt=0)
+    points_lost: dict[str, float]
+
+    @classmethod
+    def between(cls, first: StageReport, last: StageReport, speed: SpeedReport | None = None) -> Headline:
+        """Compares two stages in the states that both were measured in."""
+        shared = [state for state in first.metrics if state in last.metrics]
+        return cls(
+            first=first.name,
+            last=last.name,
+            speed=speed,
+            size_ratio=first.bytes / last.bytes,
+            points_lost={s: first.metrics[s][SCORE] - last.metrics[s][SCORE] for s in shared},
+        )
+
+
+class RuntimeReport(_Strict):
+    """One run of a bundle over a source.
+
+    Attributes:
+        source: One line that names the data and says whether it is real, mixed or simulated.
+        engine: Back end and dialect, e.g. `onnxruntime-cpu/u8`.
+        time: `virtual` where the run was faster than life; ages are then those of a fixed compute time.
+        fused: Results emitted, valid or not.
+        completeness: Share of the results in each modality state, `blind` included.
+        dropped: Samples or results that were discarded, by reason.
+        age_ms: Emission minus (offset-corrected) stamp, by modality.
+        spread_ms: Oldest to newest stamp within one result.
+        stages_ms: Wall time of each step of the pipeline; empty in virtual time.
+        offset_ms: The core's offset of each stream's clock to the host's, at the end of the run.
+        max_gap_s: Longest silence between two results.
+        recovery_s: From the end of the last fault to the next complete result; None without a fault.
+        faults: The faults that were injected, as given.
+    """
+
+    source: str
+    engine: str = ""
+    time: Literal["virtual", "wall"] = "wall"
+    fused: int = Field(ge=0)
+    completeness: dict[str, float]
+    dropped: dict[str, int] = {}
+    age_ms: dict[str, Distribution] = {}
+    spread_ms: Distribution | None = None
+    stages_ms: dict[str, Distribution] = {}
+    offset_ms: dict[str, float] = {}
+    max_gap_s: float | None = Field(None, ge=0)
+    recovery_s: float | None = Field(None, ge=0)
+    faults: tuple[str, ...] = ()
+
+
+class Report(_Strict):
+    """Everything that `report.json` and `report.html` say.
+
+    Attributes:
+        title: What was run, e.g. `Street demo`.
+        data: One line on the data that the scores were measured on.
+        headline: First against last stage; None for a mere run.
+        stages: In the order of the recipe; empty for a mere run.
+        runtime: The run over a source, where there was one.
+        environment: The machine that measured.
+        notes: Plain sentences for the reader.
+    """
+
+    schema_version: Literal[1] = Field(1, validation_alias="schema", serialization_alias="schema")
+    title: str
+    data: str = ""
+    headline: Headline | None = None
+    stages: tuple[StageReport, ...] = ()
+    runtime: RuntimeReport | None = None
+    environment: HostDescription
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `report.json`."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def headline_of(stages: Sequence[StageReport], comparison: Comparison | None = None) -> Headline | None:
+    """The headline of a recipe's stages, or None where there are fewer than two."""
+    if len(stages) < 2:
+        return None
+    speed = SpeedReport.from_comparison(comparison) if comparison else None
+    return Headline.between(stages[0], stages[-1], speed)
+
+
+def states_of(stages: Sequence[StageReport]) -> list[str]:
+    """Every state that some stage was measured in, in the order of the first mention."""
+    seen: Mapping[str, None] = {state: None for stage in stages for state in stage.metrics}
+    return list(seen)
