@@ -1,0 +1,131 @@
+#include "edge/image.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "edge/dispatch.hpp"
+
+namespace edge {
+namespace {
+
+// out = a + (b - a) * weight over packed bytes.
+EDGE_CLONES void blend_packed(const std::uint8_t* a, const std::uint8_t* b, float weight, std::size_t count,
+                              float* out) {
+    for (std::size_t i = 0; i < count; ++i) {
+        const float low = static_cast<float>(a[i]);
+        out[i] = low + (static_cast<float>(b[i]) - low) * weight;
+    }
+}
+
+// One channel of a packed row of `step` channels, sampled and normalized.
+template <int kStep>
+EDGE_INLINE void interpolate(const float* row, const std::int32_t* first, const std::int32_t* second,
+                             const float* weight, float gain, float offset, std::size_t count, float* out) {
+    for (std::size_t i = 0; i < count; ++i) {
+        const float low = row[kStep * first[i]];
+        const float value = low + (row[kStep * second[i]] - low) * weight[i];
+        out[i] = value * gain + offset;
+    }
+}
+EDGE_CLONES void interpolate_one(const float* row, const std::int32_t* first, const std::int32_t* second,
+                                 const float* weight, float gain, float offset, std::size_t count, float* out) {
+    interpolate<1>(row, first, second, weight, gain, offset, count, out);
+}
+EDGE_CLONES void interpolate_three(const float* row, const std::int32_t* first, const std::int32_t* second,
+                                   const float* weight, float gain, float offset, std::size_t count, float* out) {
+    interpolate<3>(row, first, second, weight, gain, offset, count, out);
+}
+
+bool contains(int size, int start, int length) { return start >= 0 && length >= 1 && start <= size - length; }
+
+}  // namespace
+
+ImageResizer::Taps ImageResizer::make_taps(int from, int to) {
+    Taps taps;
+    const double scale = static_cast<double>(from) / to;
+    for (int i = 0; i < to; ++i) {
+        const double at = std::clamp((i + 0.5) * scale - 0.5, 0.0, from - 1.0);
+        const int first = static_cast<int>(at);
+        taps.first.push_back(first);
+        taps.second.push_back(std::min(first + 1, from - 1));
+        taps.weight.push_back(static_cast<float>(at - first));
+    }
+    return taps;
+}
+
+ImageResizer::ImageResizer(Rect source, Rect target, int rows, int columns, const std::vector<double>& mean,
+                           const std::vector<double>& std)
+    : source_(source), target_(target), rows_(rows), columns_(columns), channels_(static_cast<int>(mean.size())) {
+    if (source.width < 1 || source.height < 1 || source.x < 0 || source.y < 0 ||
+        !contains(columns, target.x, target.width) || !contains(rows, target.y, target.height)) {
+        throw std::invalid_argument("the resize rectangles are empty or stick out of the output");
+    }
+    if ((mean.size() != 1 && mean.size() != 3) || std.size() != mean.size()) {
+        throw std::invalid_argument("mean and std must hold one value per output channel (1 or 3)");
+    }
+    for (std::size_t c = 0; c < mean.size(); ++c) {
+        if (!(std[c] > 0.0) || !std::isfinite(mean[c]) || !std::isfinite(std[c])) {
+            throw std::invalid_argument("std must be positive, mean and std finite");
+        }
+        gain_[c] = static_cast<float>(1.0 / (255.0 * std[c]));
+        offset_[c] = static_cast<float>(-mean[c] / std[c]);
+    }
+    across_ = make_taps(source.width, target.width);
+    down_ = make_taps(source.height, target.height);
+}
+
+void ImageResizer::run(const ImageView& image, bool reverse, float* output) const {
+    if (!contains(image.columns, source_.x, source_.width) || !contains(image.rows, source_.y, source_.height)) {
+        throw std::invalid_argument("the image is smaller than the rectangle to resize");
+    }
+    if ((image.channels != 1 && image.channels != 3) || image.channels > channels_) {
+        throw std::invalid_argument("the image has more channels than the output");
+    }
+    if (target_.width != columns_ || target_.height != rows_) {
+        std::fill_n(output, static_cast<std::ptrdiff_t>(channels_) * rows_ * columns_, 0.0F);
+    }
+    std::vector<float> blended(static_cast<std::size_t>(source_.width) * static_cast<std::size_t>(image.channels));
+    for (int y = 0; y < target_.height; ++y) {
+        blend_rows(image, y, blended.data());
+        write_row(blended.data(), image.channels, reverse, y, output);
+    }
+}
+
+// The vertical step: one packed row of floats.
+void ImageResizer::blend_rows(const ImageView& image, int y, float* blended) const {
+    const auto row = static_cast<std::size_t>(y);
+    const std::uint8_t* origin = image.data + source_.y * image.row_stride + source_.x * image.column_stride;
+    const std::uint8_t* a = origin + down_.first[row] * image.row_stride;
+    const std::uint8_t* b = origin + down_.second[row] * image.row_stride;
+    const float weight = down_.weight[row];
+    const auto width = static_cast<std::size_t>(source_.width);
+    const auto channels = static_cast<std::size_t>(image.channels);
+    if (image.column_stride == image.channels && (image.channels == 1 || image.channel_stride == 1)) {
+        blend_packed(a, b, weight, width * channels, blended);
+        return;
+    }
+    for (std::size_t x = 0; x < width; ++x) {
+        for (std::size_t c = 0; c < channels; ++c) {
+            const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(x) * image.column_stride +
+                                      static_cast<std::ptrdiff_t>(c) * image.channel_stride;
+            const float low = static_cast<float>(a[at]);
+            blended[x * channels + c] = low + (static_cast<float>(b[at]) - low) * weight;
+        }
+    }
+}
+
+void ImageResizer::write_row(const float* blended, int image_channels, bool reverse, int y, float* output) const {
+    const std::size_t plane = static_cast<std::size_t>(rows_) * static_cast<std::size_t>(columns_);
+    const std::size_t start = static_cast<std::size_t>(y + target_.y) * static_cast<std::size_t>(columns_) +
+                              static_cast<std::size_t>(target_.x);
+    for (int c = 0; c < channels_; ++c) {
+        const int from = image_channels == 1 ? 0 : (reverse ? 2 - c : c);
+        const auto channel = static_cast<std::size_t>(c);
+        const auto sample = image_channels == 1 ? interpolate_one : interpolate_three;
+        sample(blended + from, across_.first.data(), across_.second.data(), across_.weight.data(), gain_[channel],
+               offset_[channel], across_.first.size(), output + channel * plane + start);
+    }
+}
+
+}  // namespace edge

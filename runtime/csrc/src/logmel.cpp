@@ -1,0 +1,138 @@
+#include "edge/logmel.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <stdexcept>
+
+#include "edge/dispatch.hpp"
+
+namespace edge {
+namespace {
+
+constexpr double kPi = 3.14159265358979323846;
+
+// The scale of the HTK book: 2595 log10(1 + f / 700).
+double mel_from_hz(double hz) { return 2595.0 * std::log10(1.0 + hz / 700.0); }
+double hz_from_mel(double mel) { return 700.0 * (std::pow(10.0, mel / 2595.0) - 1.0); }
+
+void check(const LogMelConfig& c) {
+    if (c.mels < 1 || c.frames < 1 || c.n_fft < 2 || c.hop < 1) {
+        throw std::invalid_argument("mels, frames and hop must be at least 1 and n_fft at least 2");
+    }
+    if (!(c.rate_hz > 0.0 && c.f_min_hz >= 0.0 && c.f_max_hz > c.f_min_hz && c.f_max_hz <= 0.5 * c.rate_hz)) {
+        throw std::invalid_argument("frequencies must satisfy 0 <= f_min_hz < f_max_hz <= rate_hz / 2");
+    }
+    if (!(c.floor > 0.0 && c.std > 0.0) || !std::isfinite(c.mean + c.std + c.floor)) {
+        throw std::invalid_argument("floor and std must be positive and finite");
+    }
+}
+
+EDGE_CLONES void add(const float* samples, double gain, std::size_t count, double* sum) {
+    for (std::size_t i = 0; i < count; ++i) {
+        sum[i] += gain * static_cast<double>(samples[i]);
+    }
+}
+
+// x - x is 0 for every number and NaN for the rest.
+EDGE_CLONES bool all_finite(const double* values, std::size_t count) {
+    std::size_t bad = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        bad += (values[i] - values[i]) != 0.0;
+    }
+    return bad == 0;
+}
+
+}  // namespace
+
+LogMel::LogMel(const LogMelConfig& config)
+    : config_((check(config), config)), spectrum_(config.n_fft), hann_(config.n_fft) {
+    for (std::size_t i = 0; i < config.n_fft; ++i) {
+        hann_[i] = 0.5 - 0.5 * std::cos(2.0 * kPi * static_cast<double>(i) / static_cast<double>(config.n_fft));
+    }
+    make_filters();
+}
+
+void LogMel::make_filters() {
+    const double low = mel_from_hz(config_.f_min_hz);
+    const double step = (mel_from_hz(config_.f_max_hz) - low) / static_cast<double>(config_.mels + 1);
+    for (std::size_t m = 0; m < config_.mels; ++m) {
+        const double left = hz_from_mel(low + step * static_cast<double>(m));
+        const double peak = hz_from_mel(low + step * static_cast<double>(m + 1));
+        const double right = hz_from_mel(low + step * static_cast<double>(m + 2));
+        Filter filter{0, {}};
+        for (std::size_t k = 0; k < spectrum_.bins(); ++k) {
+            const double hz = static_cast<double>(k) * config_.rate_hz / static_cast<double>(config_.n_fft);
+            const double weight = std::min((hz - left) / (peak - left), (right - hz) / (right - peak));
+            if (weight > 0.0) {
+                filter.first_bin = filter.weights.empty() ? k : filter.first_bin;
+                filter.weights.push_back(weight);
+            }
+        }
+        filters_.push_back(filter);
+    }
+}
+
+std::vector<double> LogMel::mix(const float* samples, std::size_t channels, std::ptrdiff_t stride) const {
+    std::vector<double> mono(window_samples(), 0.0);
+    const double gain = 1.0 / static_cast<double>(channels);
+    for (std::size_t c = 0; c < channels; ++c) {
+        add(samples + static_cast<std::ptrdiff_t>(c) * stride, gain, mono.size(), mono.data());
+    }
+    return mono;
+}
+
+void LogMel::run(const float* samples, std::size_t channels, std::ptrdiff_t stride, float* output) const {
+    if (channels == 0) {
+        throw std::invalid_argument("sound without a channel");
+    }
+    const std::vector<double> mono = mix(samples, channels, stride);
+    if (!all_finite(mono.data(), mono.size())) {
+        throw std::invalid_argument("sound with samples that are not finite");
+    }
+    std::vector<double> work((config_.n_fft + spectrum_.bins()) * kLanes + spectrum_.scratch_size());
+    double* signal = work.data();
+    double* power = signal + config_.n_fft * kLanes;
+    double* scratch = power + spectrum_.bins() * kLanes;
+    for (std::size_t first = 0; first < config_.frames; first += kLanes) {
+        const std::size_t count = std::min(kLanes, config_.frames - first);
+        load_frames(mono.data(), first, count, signal);
+        spectrum_.run(signal, power, scratch);
+        write_frames(power, first, count, output);
+    }
+}
+
+// Lanes beyond `count` repeat the last frame: their result is not read.
+void LogMel::load_frames(const double* mono, std::size_t first, std::size_t count, double* signal) const {
+    std::array<const double*, kLanes> starts;
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        starts[lane] = mono + (first + std::min(lane, count - 1)) * config_.hop;
+    }
+    for (std::size_t i = 0; i < config_.n_fft; ++i) {
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+            signal[i * kLanes + lane] = starts[lane][i] * hann_[i];
+        }
+    }
+}
+
+void LogMel::write_frames(const double* power, std::size_t first, std::size_t count, float* output) const {
+    const auto mean = static_cast<float>(config_.mean);
+    const auto gain = static_cast<float>(1.0 / config_.std);
+    for (std::size_t m = 0; m < filters_.size(); ++m) {
+        const Filter& filter = filters_[m];
+        std::array<double, kLanes> energy{};
+        const double* bin = power + filter.first_bin * kLanes;
+        for (const double weight : filter.weights) {
+            for (std::size_t lane = 0; lane < kLanes; ++lane) {
+                energy[lane] += weight * bin[lane];
+            }
+            bin += kLanes;
+        }
+        for (std::size_t lane = 0; lane < count; ++lane) {
+            const auto level = static_cast<float>(energy[lane] + config_.floor);
+            output[m * config_.frames + first + lane] = (std::log(level) - mean) * gain;
+        }
+    }
+}
+
+}  // namespace edge
