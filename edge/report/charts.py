@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,12 +90,24 @@ def _cumulative(n: int) -> NDArray[np.float64]:
 
 
 def _millisecond_axis(axes: Any, low: float, high: float) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+    from matplotlib.ticker import FuncFormatter, NullLocator
 
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    ticks = [t for t in np.geomspace(low, high, 6)] if high / low > 3 else MaxNLocator(6).tick_values(low, high)
-    axes.set_xticks([t for t in ticks if low <= t <= high])
+    axes.set_xticks(_round_ticks(low, high))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda t, _: f"{t:.3g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:.3g}"))
     axes.set_xlabel("milliseconds, logarithmic")
+
+
+def _round_ticks(low: float, high: float) -> list[float]:
+    """About four to eight round numbers between `low` and `high`."""
+    from matplotlib.ticker import MaxNLocator
+
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        ticks = [step * 10.0**decade for decade in decades for step in steps]
+        shown = [tick for tick in ticks if low <= tick <= high]
+        if len(shown) >= 4:
+            return shown
+    return [float(tick) for tick in MaxNLocator(6).tick_values(low, high) if low <= tick <= high]

@@ -26,7 +26,7 @@ def stage_table(stages: Sequence[StageReport | StageRecord], title: str = "") ->
     """
     rows = [s if isinstance(s, StageReport) else StageReport.from_record(s) for s in stages]
     timed = any(row.latency_ms for row in rows)
-    table = Table(title=title or None, header_style="bold", row_styles=("", "on grey11"))
+    table = Table(title=title or None, header_style="bold")
     table.add_column("stage", style="bold")
     for name in ("parameters", "MACs", "file", *(["p50"] if timed else []), "score", "worst state"):
         table.add_column(name, justify="right")

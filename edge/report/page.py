@@ -1,0 +1,144 @@
+"""The report as one self-contained HTML page: no script, no font, no picture from anywhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge.report.charts import latency_chart, score_chart
+from edge.report.contents import ALL, SCORE, Report, states_of
+from edge.report.picture import data_uri, frame_png, logmel_png
+from edge.report.table import human_bytes, human_count
+from edge.runtime.capabilities import require_module
+from edge.runtime.statistics import minimum_samples
+
+if TYPE_CHECKING:
+    from edge.report.figures import FusedFrame, ReportFigures
+    from edge.runtime.statistics import Distribution
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_PERCENTILES = ("p50", "p90", "p99", "p99.9", "max")
+
+
+def render_page(report: Report, figures: ReportFigures) -> str:
+    """Renders the page.
+
+    Raises:
+        MissingDependencyError: jinja2 or matplotlib is absent.
+    """
+    jinja2 = require_module("jinja2")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        count=human_count, size=human_bytes, ms=_milliseconds, points=_points, row=_distribution_row, words=_words
+    )
+    text: str = environment.get_template("report.html.j2").render(
+        **_view(report, figures, jinja2.utils.markupsafe)
+    )
+    return text
+
+
+def standing_notes(report: Report) -> list[str]:
+    """What a reader must know about these figures, whatever the run was."""
+    host = report.environment
+    notes = []
+    if report.data:
+        notes.append(f"Scores were measured on: {report.data}.")
+    if report.stages:
+        notes.append(
+            "The score is 100 times the mean of its parts, detection and event F1 averaged over the classes; a "
+            "classification task reports its accuracy in %. Every modality state is scored on the same samples, "
+            "with the missing modalities removed and marked as absent."
+        )
+    if report.headline and report.headline.speed:
+        notes.append(
+            "Speed compares two graph files on this machine: both ran alternately in one process, the order of "
+            f"each of {report.headline.speed.rounds} rounds drawn by a seed. The ratio is the median over the "
+            "rounds, the interval a 95 % bootstrap of that median."
+        )
+    if host.board is None:
+        notes.append(
+            f"All times are of this machine ({host.cpu}, {host.machine}). They are no figures of a Jetson or any "
+            "other board, neither absolutely nor as ratios: integer kernels, memory and power limits differ."
+        )
+    notes.append(
+        "A percentile that the sample cannot support at 95 % is left out: p99 needs "
+        f"{minimum_samples(0.99):,} samples, p99.9 needs {minimum_samples(0.999):,}."
+    )
+    return notes
+
+
+def _view(report: Report, figures: ReportFigures, markup: Any) -> dict[str, Any]:
+    names = (report.headline.first, report.headline.last) if report.headline else ("first", "last")
+    timed = figures.first_ms is not None and figures.last_ms is not None
+    return {
+        "report": report,
+        "css": markup.Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        "states": states_of(report.stages),
+        "heat": _heat(report),
+        "lost": _lost(report),
+        "first": report.stages[0] if report.stages else None,
+        "score_svg": markup.Markup(score_chart(report.stages)) if report.stages else None,
+        "latency_svg": markup.Markup(latency_chart(figures.first_ms, figures.last_ms, names)) if timed else None,
+        "frames": [_frame_view(frame) for frame in figures.frames],
+        "notes": [*report.notes, *standing_notes(report)],
+        "percentiles": _PERCENTILES,
+        "ALL": ALL,
+        "SCORE": SCORE,
+    }
+
+
+def _heat(report: Report) -> dict[str, dict[str, float]]:
+    """Share of the way from the lowest to the highest score of the table, for the shading."""
+    scores = [m[SCORE] for stage in report.stages for m in stage.metrics.values()]
+    low, span = min(scores, default=0.0), max(max(scores, default=1.0) - min(scores, default=0.0), 1e-9)
+    return {s.name: {state: (m[SCORE] - low) / span for state, m in s.metrics.items()} for s in report.stages}
+
+
+def _lost(report: Report) -> dict[str, Any] | None:
+    """Points lost with everything present, and the state that lost most."""
+    points = report.headline.points_lost if report.headline else {}
+    if not points:
+        return None
+    worst = max(points, key=lambda state: points[state])
+    return {"shown": points.get(ALL, points[worst]), "worst": worst, "worst_points": points[worst]}
+
+
+def _frame_view(frame: FusedFrame) -> dict[str, Any]:
+    found = ", ".join(f"{d.class_name} at {d.distance_m:.1f} m" for d in frame.detections) or "no detection"
+    heard = ", ".join(event.class_name for event in frame.events) or "no event"
+    return {
+        "src": data_uri(frame_png(frame)),
+        "alt": f"Camera image with lidar points coloured by depth; found: {found}; heard: {heard}.",
+        "sound": data_uri(logmel_png(frame.logmel)) if frame.logmel is not None else None,
+        "sound_alt": f"Log-mel spectrogram of the audio window; heard: {heard}.",
+        "window_s": frame.audio_window_s,
+        "events": frame.events,
+        "detections": frame.detections,
+        "caption": frame.caption,
+    }
+
+
+def _milliseconds(value: float | None) -> str:
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+
+
+def _points(value: float) -> str:
+    rounded = round(value, 2)
+    return f"{rounded if rounded else 0.0:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _distribution_row(distribution: Distribution) -> list[str]:
+    values = distribution.to_json()
+    return [f"{distribution.n:,}", *(_milliseconds(values[key]) for key in _PERCENTILES)]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace("+", " + ")
