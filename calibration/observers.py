@@ -1,0 +1,121 @@
+"""Scales for symmetric INT8 from the magnitudes that a tensor takes on a calibration set; NumPy only.
+
+A histogram's bins are the leading bits of a float32, so any two histograms have the same edges and add up exactly:
+one process over the whole set and several over its parts find the same scales.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from edge.runtime.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Observer = Literal["minmax", "percentile", "mse"]
+INT8_MAX = 127
+_MANTISSA_BITS = 6
+_SHIFT = 23 - _MANTISSA_BITS
+BINS = 1 << (8 + _MANTISSA_BITS)
+_CANDIDATES = 160
+
+
+class MagnitudeHistogram:
+    """Counts of |x| in bins of about 1.6 % relative width, and the largest |x|.
+
+    Attributes:
+        counts: int64 `[BINS]`.
+        largest: Largest magnitude seen, 0 before the first.
+    """
+
+    def __init__(self) -> None:
+        self.counts: NDArray[np.int64] = np.zeros(BINS, np.int64)
+        self.largest = 0.0
+
+    def add(self, values: NDArray[np.float32]) -> None:
+        """Counts an array of any shape.
+
+        Raises:
+            DataError: It holds NaN or infinity.
+        """
+        magnitudes = np.abs(np.ravel(values).astype(np.float32, copy=False))
+        if not magnitudes.size:
+            return
+        self.add_counts(np.bincount(magnitudes.view(np.uint32) >> _SHIFT, minlength=BINS), float(magnitudes.max()))
+
+    def add_counts(self, counts: NDArray[np.int64], largest: float) -> None:
+        """Adds counts taken elsewhere (another device, another rank).
+
+        Raises:
+            DataError: `largest` is NaN or infinite.
+        """
+        if not np.isfinite(largest):
+            raise DataError(
+                "an activation is NaN or infinite on the calibration set",
+                "check the model's weights and the calibration samples",
+            )
+        self.counts += counts
+        self.largest = max(self.largest, largest)
+
+    def merge(self, other: MagnitudeHistogram) -> None:
+        """Adds another histogram of the same tensor."""
+        self.add_counts(other.counts, other.largest)
+
+    def ceiling(self, observer: Observer, percentile: float = 99.99) -> float:
+        """The magnitude that the largest INT8 level stands for.
+
+        Args:
+            observer: `minmax` clips nothing, `percentile` clips the largest share, `mse` takes the ceiling of the
+                least expected squared rounding and clipping error.
+            percentile: Share in % of all values, zeros included, that `percentile` leaves unclipped.
+
+        Raises:
+            DataError: Nothing was counted, or the observer is unknown.
+        """
+        if not self.counts.any():
+            raise DataError(
+                "an activation was never seen during calibration", "calibrate with at least one sample"
+            )
+        if observer == "minmax":
+            return self.largest
+        if observer == "percentile":
+            return self._percentile(percentile)
+        if observer == "mse":
+            return self._least_squares()
+        raise DataError(f"there is no observer '{observer}'", f"use one of {', '.join(get_args(Observer))}")
+
+    def _percentile(self, percentile: float) -> float:
+        reached = np.cumsum(self.counts) >= self.counts.sum() * (percentile / 100)
+        return float(min(_EDGES[int(np.argmax(reached)) + 1], self.largest))
+
+    def _least_squares(self) -> float:
+        used = np.flatnonzero(self.counts)
+        weights = self.counts[used].astype(np.float64)
+        values = np.where(used == 0, 0.0, (_EDGES[used] + _EDGES[used + 1]) / 2)
+        candidates = self.largest * np.geomspace(0.05, 1.0, _CANDIDATES)
+        errors = [float(weights @ _squared_error(values, ceiling)) for ceiling in candidates]
+        # The last of equals: where clipping gains nothing, nothing is clipped.
+        return float(candidates[len(errors) - 1 - int(np.argmin(errors[::-1]))])
+
+
+def symmetric_scale(ceiling: float, smallest: float = 1e-7) -> float:
+    """Scale of the symmetric INT8 grid whose level 127 is `ceiling`; never below `smallest`, a dead tensor's."""
+    return max(ceiling / INT8_MAX, smallest)
+
+
+def _bin_edges() -> NDArray[np.float64]:
+    bits = np.arange(BINS // 2, dtype=np.uint32) << _SHIFT
+    edges = np.append(bits.view(np.float32).astype(np.float64), np.inf)
+    return np.append(edges, np.full(BINS + 1 - len(edges), np.inf))
+
+
+def _squared_error(values: NDArray[np.float64], ceiling: float) -> NDArray[np.float64]:
+    step = ceiling / INT8_MAX
+    rounding = np.minimum(np.square(values), step * step / 12)
+    return np.where(values > ceiling, np.square(values - ceiling), rounding)
+
+
+_EDGES = _bin_edges()
