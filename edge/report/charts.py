@@ -29,7 +29,9 @@ def score_chart(stages: Sequence[StageReport]) -> str:
         for number, stage in enumerate(stages):
             shift = (number - (len(stages) - 1) / 2) * width
             heights = [stage.metrics.get(state, {}).get(SCORE, 0.0) for state in states]
-            axes.bar(places + shift, heights, width * 0.86, label=stage.name, **_bar_style(number, len(stages)))
+            axes.bar(
+                places + shift, heights, width * 0.86, label=stage.name, color=_bar_colour(number, len(stages))
+            )
         axes.set_xticks(places, [state.replace("_", " ") for state in states])
         axes.set_ylabel("score, points")
         axes.set_ylim(0, 100)
@@ -65,13 +67,11 @@ def latency_chart(first: NDArray[np.floating], last: NDArray[np.floating], names
     return svg.themed_svg(draw, (9.6, 3.3), "latency", alt)
 
 
-def _bar_style(number: int, count: int) -> dict[str, Any]:
-    """The first stage in its colour, the last in its own, those between fading towards the last."""
+def _bar_colour(number: int, count: int) -> str:
+    """The first and the last stage have colours of their own, the same as in the latency chart."""
     if number == 0:
-        return {"color": svg.FIRST}
-    if number == count - 1:
-        return {"color": svg.LAST}
-    return {"color": svg.BETWEEN, "alpha": 0.4 + 0.5 * number / count}
+        return svg.FIRST
+    return svg.LAST if number == count - 1 else svg.BETWEEN[(number - 1) % len(svg.BETWEEN)]
 
 
 def _spoken_scores(stage: StageReport) -> str:

@@ -74,8 +74,6 @@ def standing_notes(report: Report) -> list[str]:
 
 
 def _view(report: Report, figures: ReportFigures, markup: Any) -> dict[str, Any]:
-    names = (report.headline.first, report.headline.last) if report.headline else ("first", "last")
-    timed = figures.first_ms is not None and figures.last_ms is not None
     return {
         "report": report,
         "css": markup.Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
@@ -84,13 +82,19 @@ def _view(report: Report, figures: ReportFigures, markup: Any) -> dict[str, Any]
         "lost": _lost(report),
         "first": report.stages[0] if report.stages else None,
         "score_svg": markup.Markup(score_chart(report.stages)) if report.stages else None,
-        "latency_svg": markup.Markup(latency_chart(figures.first_ms, figures.last_ms, names)) if timed else None,
+        "latency_svg": markup.Markup(_latencies(report, figures)),
         "frames": [_frame_view(frame) for frame in figures.frames],
         "notes": [*report.notes, *standing_notes(report)],
         "percentiles": _PERCENTILES,
         "ALL": ALL,
         "SCORE": SCORE,
     }
+
+
+def _latencies(report: Report, figures: ReportFigures) -> str:
+    if report.headline is None or figures.first_ms is None or figures.last_ms is None:
+        return ""
+    return latency_chart(figures.first_ms, figures.last_ms, (report.headline.first, report.headline.last))
 
 
 def _heat(report: Report) -> dict[str, dict[str, float]]:
@@ -127,12 +131,12 @@ def _frame_view(frame: FusedFrame) -> dict[str, Any]:
 def _milliseconds(value: float | None) -> str:
     if value is None:
         return "\N{EN DASH}"
-    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+    return f"{value:#.3g}".rstrip(".") if value < 100 else f"{value:,.0f}"
 
 
-def _points(value: float) -> str:
-    rounded = round(value, 2)
-    return f"{rounded if rounded else 0.0:.2f}".replace("-", "\N{MINUS SIGN}")
+def _points(value: float, digits: int = 2, sign: str = "") -> str:
+    rounded = round(value, digits) or 0.0  # never minus zero
+    return f"{rounded:{sign}.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _distribution_row(distribution: Distribution) -> list[str]:

@@ -18,14 +18,15 @@ MUTED = "#020202"
 GRID = "#030303"
 FIRST = "#040404"
 LAST = "#050505"
-BETWEEN = "#060606"
+BETWEEN = ("#060606", "#070707")
 _VARIABLES = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
     GRID: "var(--line)",
     FIRST: "var(--first)",
     LAST: "var(--last)",
-    BETWEEN: "var(--between)",
+    BETWEEN[0]: "var(--between)",
+    BETWEEN[1]: "var(--between-2)",
 }
 _STYLE = {
     "svg.fonttype": "none",
