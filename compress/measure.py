@@ -67,7 +67,7 @@ class StageMeasurer:
         self, artifact: Artifact, config: StageConfig | None, seconds: float, before: MeasuredStage | None
     ) -> MeasuredStage:
         """Exports and measures; parameters and MACs of a quantized model are those of the stage before."""
-        example = self._example()
+        example = self.example_inputs()
         proto = export_onnx(artifact.model, example, self.input_names, self.output_names)
         graphs = _dialects(proto) if artifact.quantized else {"fp32": proto.SerializeToString()}
         run = self._onnx_runner(graphs[GATED_DIALECT]) if artifact.quantized else artifact.model
@@ -88,7 +88,7 @@ class StageMeasurer:
 
     def _notes(self, artifact: Artifact, graphs: dict[str, bytes]) -> dict[str, Any]:
         if not artifact.quantized:
-            return {} if artifact.plan is None else {"channels_removed": artifact.plan.channels_removed}
+            return {} if artifact.plan is None else {"pruning": artifact.plan.model_dump(mode="json", by_alias=True)}
         return {
             "calibration_digest": artifact.calibration_digest,
             "bytes": {dialect: len(graph) for dialect, graph in graphs.items()},
@@ -110,7 +110,8 @@ class StageMeasurer:
                 same, total = same + int(equal.sum()), total + equal.numel()
         return same / total
 
-    def _example(self) -> tuple[Tensor, ...]:
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """The first test sample at batch 1, everything present."""
         inputs = tuple(t[:1].clone() for t in self.test.inputs)
         return (*inputs, torch.ones(1, len(inputs)))
 

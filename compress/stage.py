@@ -72,7 +72,7 @@ class PruneStage(StageConfig):
     order = 2
     stage: Literal["prune"] = "prune"
     name: str = "prune"
-    prune: PruneConfig = PruneConfig()
+    prune: PruneConfig = PruneConfig(macs_ratio=0.65)
     distill: DistillConfig = DistillConfig()
     fit: FitConfig = FitConfig()
 

@@ -37,6 +37,11 @@ class StreetData(BaseModel):
     street: StreetConfig = StreetConfig()
     workers: int = Field(2, ge=1)
 
+    @property
+    def samples(self) -> int:
+        """Samples in all splits."""
+        return self.train + self.validation + self.test
+
 
 class FolderData(BaseModel):
     """A prepared dataset folder (`edge.data.dataset_folder`), and the rig that its samples were taken with.
@@ -90,6 +95,15 @@ def load_project(path: Path) -> Project:
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{path}: {where}: {first['msg']}", "mend that key") from error
     return _resolve_paths(project, path.parent)
+
+
+def find_project(name: Path) -> Project:
+    """Loads a project file, or the preset of that name where no such file exists.
+
+    Raises:
+        ConfigError: There is neither, or the file is wrong.
+    """
+    return load_project(name if name.is_file() or name.suffix else preset_path(name.name))
 
 
 def preset_path(name: str) -> Path:

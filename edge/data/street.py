@@ -1,0 +1,158 @@
+"""Draws a street dataset: simulated payloads through the runtime's own preprocessing, several processes at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge.data.dataset_folder import (
+    MANIFEST,
+    SPLITS,
+    DatasetManifest,
+    Split,
+    SplitSpec,
+    TensorSpec,
+    array_path,
+    create_arrays,
+    read_manifest,
+)
+from edge.project import FolderData, Project, StreetData
+from edge.runtime.atomic import atomic_folder
+from edge.runtime.errors import ConfigError
+from edge.runtime.model_io import GridOutput, LogMelInput, ModelIO, PresentInput
+from edge.runtime.preprocess import Preprocessor
+from edge.runtime.rig import Rig, load_rig
+from edge.runtime.simulate.example import draw_example
+from edge.runtime.simulate.rig import street_rig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+CHUNK = 50
+GRID_STRIDE = 8
+SPLIT_STRIDE = 10_000_000  # seeds per split: no street is ever in two
+
+
+def project_rig(project: Project) -> Rig:
+    """The sensors that the project's samples are taken with."""
+    return load_rig(project.data.rig) if isinstance(project.data, FolderData) else street_rig()
+
+
+def prepare_dataset(project: Project, folder: Path, on_samples: Callable[[int], None] = lambda _n: None) -> Path:
+    """The project's dataset: a prepared folder as it is, a street dataset drawn into `folder`.
+
+    A folder that already holds exactly this dataset is used again.
+
+    Args:
+        project: Says what data.
+        folder: Where a drawn dataset goes.
+        on_samples: Called with the number of samples just drawn.
+    """
+    if isinstance(project.data, FolderData):
+        read_manifest(project.data.path)
+        return project.data.path
+    manifest = _manifest(project, project.data)
+    if (folder / MANIFEST).is_file() and read_manifest(folder) == manifest:
+        on_samples(sum(len(members.ids) for members in manifest.splits.values()))
+        return folder
+    with atomic_folder(folder) as partial:
+        create_arrays(partial, manifest)
+        _draw_all(project, project.data, manifest, partial, on_samples)
+    return folder
+
+
+def _draw_all(
+    project: Project,
+    data: StreetData,
+    manifest: DatasetManifest,
+    folder: Path,
+    on_samples: Callable[[int], None],
+) -> None:
+    chunks = [
+        (split, start, min(start + CHUNK, len(manifest.splits[split].ids)))
+        for split in manifest.splits
+        for start in range(0, len(manifest.splits[split].ids), CHUNK)
+    ]
+    with ProcessPoolExecutor(data.workers) as pool:
+        futures = {
+            pool.submit(_draw_chunk, folder, manifest, project.io, data, split, range(start, end)): end - start
+            for split, start, end in chunks
+        }
+        try:
+            for future in as_completed(futures):
+                future.result()
+                on_samples(futures[future])
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _draw_chunk(
+    folder: Path, manifest: DatasetManifest, model_io: ModelIO, data: StreetData, split: Split, rows: range
+) -> None:
+    rig = street_rig()
+    preprocessor = Preprocessor(model_io, rig)
+    grid, window = _grid(model_io), _window_samples(model_io)
+    arrays = {
+        spec.name: np.load(array_path(folder, split, spec), mmap_mode="r+", allow_pickle=False)
+        for spec in (*manifest.inputs, *manifest.targets)
+    }
+    for row in rows:
+        example = draw_example(_street_seed(data, split, row), data.street, rig, grid, window)
+        tensors = preprocessor.inputs(example.payloads)
+        for spec in manifest.inputs:
+            arrays[spec.name][row] = tensors[spec.name][0]
+        for spec, value in zip(
+            manifest.targets, (example.labels.classes, example.labels.distance_m, example.events), strict=True
+        ):
+            arrays[spec.name][row] = value
+    for array in arrays.values():
+        array.flush()
+
+
+def _manifest(project: Project, data: StreetData) -> DatasetManifest:
+    grid = _grid(project.io)
+    counts = {"train": data.train, "validation": data.validation, "test": data.test}
+    members = {
+        split: tuple(f"street-{_street_seed(data, split, row)}" for row in range(counts[split])) for split in SPLITS
+    }
+    events = next(len(o.classes) for o in project.io.outputs if o.decoder == "events")
+    return DatasetManifest(
+        schema=1,
+        name=project.name,
+        provenance={
+            "simulator": data.model_dump(mode="json", exclude={"workers"}),
+            "io": project.io.model_dump(mode="json", by_alias=True),
+            "rig": street_rig().model_dump(mode="json", by_alias=True),
+        },
+        inputs=tuple(
+            TensorSpec(name=item.tensor, dtype="float32", shape=item.shape[1:])
+            for item in project.io.inputs
+            if not isinstance(item, PresentInput)
+        ),
+        targets=(
+            TensorSpec(name="target_classes", dtype="int64", shape=grid),
+            TensorSpec(name="target_distance", dtype="float32", shape=grid),
+            TensorSpec(name="target_events", dtype="float32", shape=(events,)),
+        ),
+        splits={split: SplitSpec(ids=ids, recordings=ids) for split, ids in members.items()},
+    )
+
+
+def _street_seed(data: StreetData, split: Split, row: int) -> int:
+    if row >= SPLIT_STRIDE:
+        raise ConfigError(f"a split of {row + 1} streets is too large", f"stay below {SPLIT_STRIDE}")
+    return (data.seed * len(SPLITS) + SPLITS.index(split)) * SPLIT_STRIDE + row
+
+
+def _grid(model_io: ModelIO) -> tuple[int, int]:
+    camera = next(o.camera for o in model_io.outputs if isinstance(o, GridOutput))
+    image = next(i for i in model_io.inputs if i.feature == "image" and i.stream == camera)
+    return image.shape[2] // GRID_STRIDE, image.shape[3] // GRID_STRIDE
+
+
+def _window_samples(model_io: ModelIO) -> int:
+    return max(i.window_samples for i in model_io.inputs if isinstance(i, LogMelInput))
