@@ -1,4 +1,4 @@
-"""Camera frames for a model: resized and normalized by the C++ core, and the map between source and model pixels."""
+"""Camera frames for a model: resized and normalized by the core, and the map between source and model pixels."""
 
 from __future__ import annotations
 
@@ -134,6 +134,10 @@ class ImageResizer:
         return out
 
 
+def _size(width_height: tuple[int, ...]) -> str:
+    return "x".join(str(v) for v in width_height)
+
+
 def _check_pixels(image: Image, size: tuple[int, int], channels: int) -> None:
     pixels, width_height = image.pixels, (*image.pixels.shape[1::-1],)
     planes = 1 if image.format == "mono8" else 3
@@ -145,7 +149,7 @@ def _check_pixels(image: Image, size: tuple[int, int], channels: int) -> None:
         )
     if width_height != size:
         raise SampleError(
-            f"the image is {width_height[0]}x{width_height[1]}, but the rig's intrinsics are for {size[0]}x{size[1]}",
+            f"the image is {_size(width_height)}, but the rig's intrinsics are for {_size(size)}",
             "use the rig of this recording or resize its intrinsics",
         )
     if planes > channels:

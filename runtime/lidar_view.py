@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def make_camera(intrinsics: Intrinsics) -> _core.Camera:
-    """The core's camera; `max_radius2` bounds x^2 + y^2 (at z = 1), beyond which the distortion would fold back."""
+    """The core's camera; `max_radius2` bounds x^2 + y^2 at z = 1: beyond, the distortion folds back."""
     i, lens = intrinsics, intrinsics.distortion
     return _core.Camera(i.fx, i.fy, i.cx, i.cy, lens.model, lens.coefficients)
 
@@ -42,8 +42,8 @@ class PointProjector:
             points: float32 `[N, 4]` x, y, z in metres and reflectance; copied once if not contiguous.
 
         Returns:
-            float32 `[N, 3]` u, v (px, pixel centres at integers) and optical depth (m), and bool `[N]` which points
-            are seen. A row is NaN where the point does not project: not finite, a zero return, not in front of the
+            float32 `[N, 3]` u, v (px, pixel centres at integers) and optical depth (m), and bool `[N]`: which are
+            seen. A row is NaN where the point does not project: not finite, a zero return, not in front of the
             camera, or beyond the angle up to which the distortion is monotonic. A point can project outside the
             image; it is then not seen.
 
@@ -82,6 +82,7 @@ class LidarView:
         resize: ResizeMap,
         T_camera_from_lidar: NDArray[np.float64],
         T_base_from_lidar: NDArray[np.float64],
+        *,
         depth_range_m: tuple[float, float] = (1.0, 80.0),
         height_range_m: tuple[float, float] = (-1.0, 4.0),
     ) -> None:

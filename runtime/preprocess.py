@@ -1,4 +1,4 @@
-"""From a matched set of payloads to a model's input tensors; the same code in training, calibration and on the board."""
+"""From a matched set of payloads to a model's input tensors, in training, calibration and on the board alike."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Preprocessor:
     """
 
     def __init__(self, model_io: ModelIO, rig: Rig) -> None:
-        self._items = [(item, None if isinstance(item, PresentInput) else item.stream) for item in model_io.inputs]
+        self._items = model_io.inputs
         self._features: dict[str, Feature] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._windows: dict[str, int] = {}
@@ -93,14 +93,14 @@ class Preprocessor:
             SampleError: A payload does not fit the rig or the model; the message names the stream.
         """
         tensors: dict[str, NDArray[np.float32]] = {}
-        for item, stream in self._items:
+        for item in self._items:
             if isinstance(item, PresentInput):
                 row = [1.0 if name in payloads else 0.0 for name in item.streams]
                 tensors[item.tensor] = np.array([row], np.float32)
-            elif stream not in payloads:
+            elif item.stream not in payloads:
                 tensors[item.tensor] = np.zeros(self._shapes[item.tensor], np.float32)
             else:
-                tensors[item.tensor] = self._make(item.tensor, stream, payloads[stream])
+                tensors[item.tensor] = self._make(item.tensor, item.stream, payloads[item.stream])
         return tensors
 
     def _make(self, tensor: str, stream: str, payload: Payload) -> NDArray[np.float32]:
@@ -133,8 +133,8 @@ class _LidarFeature:
             resize,
             rig.transform(item.camera, item.stream),
             base_from_lidar,
-            item.depth_range_m,
-            item.height_range_m,
+            depth_range_m=item.depth_range_m,
+            height_range_m=item.height_range_m,
         )
 
     def write(self, payload: Payload, out: NDArray[np.float32]) -> None:

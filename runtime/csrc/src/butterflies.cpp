@@ -38,9 +38,6 @@ constexpr double kSin144 = 0.58778525229247312917;
 
 }  // namespace
 
-// Input and output never overlap (a transform goes back and forth between two buffers), which the compiler cannot see.
-#define EDGE_INDEPENDENT _Pragma("GCC ivdep")
-
 EDGE_CLONES void butterfly2(const Butterfly& given) {
     const Butterfly b = given;
     EDGE_INDEPENDENT

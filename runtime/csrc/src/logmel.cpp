@@ -3,13 +3,16 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 
 #include "edge/dispatch.hpp"
+#include "edge/natural_log.hpp"
 
 namespace edge {
 namespace {
 
+constexpr double kLargest = std::numeric_limits<float>::max();
 constexpr double kPi = 3.14159265358979323846;
 
 // The scale of the HTK book: 2595 log10(1 + f / 700).
@@ -23,7 +26,7 @@ void check(const LogMelConfig& c) {
     if (!(c.rate_hz > 0.0 && c.f_min_hz >= 0.0 && c.f_max_hz > c.f_min_hz && c.f_max_hz <= 0.5 * c.rate_hz)) {
         throw std::invalid_argument("frequencies must satisfy 0 <= f_min_hz < f_max_hz <= rate_hz / 2");
     }
-    if (!(c.floor > 0.0 && c.std > 0.0) || !std::isfinite(c.mean + c.std + c.floor)) {
+    if (!(c.floor >= std::numeric_limits<float>::min() && c.std > 0.0) || !std::isfinite(c.mean + c.std + c.floor)) {
         throw std::invalid_argument("floor and std must be positive and finite");
     }
 }
@@ -128,10 +131,12 @@ void LogMel::write_frames(const double* power, std::size_t first, std::size_t co
             }
             bin += kLanes;
         }
-        for (std::size_t lane = 0; lane < count; ++lane) {
-            const auto level = static_cast<float>(energy[lane] + config_.floor);
-            output[m * config_.frames + first + lane] = (std::log(level) - mean) * gain;
+        std::array<float, kLanes> level;
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+            const double power_and_floor = std::min(energy[lane] + config_.floor, kLargest);
+            level[lane] = (natural_log(static_cast<float>(power_and_floor)) - mean) * gain;
         }
+        std::copy_n(level.data(), count, output + m * config_.frames + first);
     }
 }
 

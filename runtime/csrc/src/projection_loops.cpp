@@ -6,6 +6,9 @@
 namespace edge {
 namespace {
 
+// Depths are kept as normal floats, of which 0 means no return.
+constexpr double kNearest = std::numeric_limits<float>::min();
+
 struct Projected {
     double u;
     double v;
@@ -27,7 +30,7 @@ EDGE_INLINE Projected project(const ProjectionLoop& loop, const float* point) {
     const double v = loop.camera.fy() * bent.y + loop.camera.cy();
     // Bitwise, not short-circuit: every term is cheap and branches would keep the loop scalar. A NaN fails a test.
     const bool real = (px != 0.0) | (py != 0.0) | (pz != 0.0);
-    const bool front = (z > 0.0) & (z < std::numeric_limits<double>::infinity());
+    const bool front = (z > kNearest) & (z < std::numeric_limits<double>::infinity());
     const bool angle = (xn * xn + yn * yn < loop.camera.max_radius2());
     return {u, v, z, static_cast<bool>(real & front & angle)};
 }
@@ -36,18 +39,18 @@ EDGE_INLINE bool inside(const Window& window, double u, double v) {
     return (u >= window.left) & (u < window.right) & (v >= window.top) & (v < window.bottom);
 }
 
+// Cells are chosen among doubles and converted at the end: one element size keeps the loop vectorizable.
 template <Lens kLens>
-EDGE_INLINE void locate_each(const ProjectionLoop& loop, const float* points, std::size_t count, std::int32_t* cells,
+EDGE_INLINE void locate_each(const ProjectionLoop& given, const float* points, std::size_t count, std::int32_t* cells,
                              float* depths) {
+    const ProjectionLoop loop = given;
+    EDGE_INDEPENDENT
     for (std::size_t i = 0; i < count; ++i) {
         const Projected at = project<kLens>(loop, points + 4 * i);
-        const float depth = static_cast<float>(at.z);
-        const bool seen = at.good & inside(loop.window, at.u, at.v) & (depth <= loop.z_max) & (depth > 0.0F);
-        // u + 0.5 is never negative here, so truncation is floor, and floor(u + 0.5) rounds to the nearest centre.
-        const int column = static_cast<int>(seen ? at.u + 0.5 : 0.0);
-        const int row = static_cast<int>(seen ? at.v + 0.5 : 0.0);
-        cells[i] = seen ? row * loop.columns + column : -1;
-        depths[i] = depth;
+        const bool seen = at.good & inside(loop.window, at.u, at.v) & (at.z <= loop.z_max);
+        const double cell = std::floor(at.v + 0.5) * loop.columns + std::floor(at.u + 0.5);
+        cells[i] = static_cast<std::int32_t>(seen ? cell : -1.0);
+        depths[i] = static_cast<float>(at.z);
     }
 }
 
@@ -77,6 +80,16 @@ EDGE_CLONES void locate_rational(const ProjectionLoop& l, const float* p, std::s
 }
 
 }  // namespace
+
+EDGE_CLONES bool any_in_front(const ProjectionLoop& loop, const float* points, std::size_t count) {
+    const double a = loop.transform[8], b = loop.transform[9], c = loop.transform[10], d = loop.transform[11];
+    std::int64_t found = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        const double x = points[4 * i], y = points[4 * i + 1], z = points[4 * i + 2];
+        found += a * x + b * y + c * z + d > 0.0 ? 1 : 0;
+    }
+    return found > 0;
+}
 
 void locate(const ProjectionLoop& loop, const float* points, std::size_t count, std::int32_t* cells, float* depths) {
     switch (loop.camera.lens()) {

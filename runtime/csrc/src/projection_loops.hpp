@@ -9,14 +9,18 @@
 namespace edge {
 
 struct ProjectionLoop {
-    const Camera& camera;
-    const Transform& transform;
+    Camera camera;
+    Transform transform;
     Window window;
-    int columns;
-    float z_max;
+    double columns;
+    double z_max;
 };
 
-constexpr std::size_t kBlock = 512;
+constexpr std::size_t kBlock = 256;
+
+// Whether any of the points lies in front of the camera: a sweep's points come in order of their angle, so most of
+// those behind it can be skipped together.
+bool any_in_front(const ProjectionLoop& loop, const float* points, std::size_t count);
 
 // Cell of each point (row-major, -1 where it is not seen) and its optical depth.
 void locate(const ProjectionLoop& loop, const float* points, std::size_t count, std::int32_t* cells, float* depths);

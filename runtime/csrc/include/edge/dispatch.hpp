@@ -9,3 +9,10 @@
 #endif
 
 #define EDGE_INLINE inline __attribute__((always_inline))
+
+// Before a loop whose inputs and outputs never overlap, which the compiler cannot see.
+#if defined(__GNUC__) && !defined(__clang__)
+#define EDGE_INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define EDGE_INDEPENDENT
+#endif

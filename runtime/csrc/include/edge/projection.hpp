@@ -56,9 +56,10 @@ class LidarView {
    private:
     struct Hits;
     void keep_nearest(Points points, Hits& hits) const;
+    void keep(const float* points, std::size_t index, float depth, std::size_t cell, Hits& hits) const;
     bool wins_tie(const float* challenger, const float* holder) const;
     float height_code(const float* point) const;
-    void write_cell(const float* point, float depth, std::size_t cell, float* view) const;
+    void write_cells(const float* points, const Hits& hits, float* view) const;
 
     Camera camera_;
     Transform camera_from_lidar_;
@@ -67,7 +68,9 @@ class LidarView {
     int rows_;
     int columns_;
     Window window_;
-    double depth_gain_;
+    float depth_gain_;
+    double height_middle_;
+    double height_gain_;
 };
 
 }  // namespace edge
