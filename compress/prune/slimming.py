@@ -1,0 +1,142 @@
+"""Structured pruning: choose the channels that matter least, under a ratio, a MACs target or any measured cost."""
+
+from __future__ import annotations
+
+import logging
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from edge.compress.prune.graph import ChannelGraph, channel_graph
+from edge.compress.prune.importance import norm_importance, taylor_importance
+from edge.compress.prune.plan import PruningPlan, apply
+from edge.compress.prune.search import Candidates, search_cost, uniform_counts
+from edge.compress.prune.trial import without_failures
+from edge.runtime.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
+    from edge.compress.prune.exported import Inputs
+    from edge.compress.prune.graph import ChannelGroup
+    from edge.compress.prune.importance import Losses
+
+__all__ = ["PruneConfig", "PruningPlan", "apply", "plan"]
+
+logger = logging.getLogger(__name__)
+
+
+class PruneConfig(BaseModel):
+    """How much to prune and by what. Exactly one of the three targets is set.
+
+    Attributes:
+        ratio: Share of channels to remove from every group, rounded to the nearest aligned width.
+        macs_ratio: Share of the multiply-accumulates that may stay; groups compete for it.
+        cost_ratio: The same for the cost function that the caller passes, such as a latency.
+        align: Kept channels are a multiple of this, or the group stays whole.
+        minimum: No group goes below this width.
+        max_ratio: Largest share that a group may lose where groups compete, against starving one layer.
+        importance: `taylor` needs losses, `norm` only the weights.
+        keep: Globs over parameter paths whose output channels stay (`heads.*`).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ratio: float | None = Field(None, gt=0, lt=1)
+    macs_ratio: float | None = Field(None, gt=0, lt=1)
+    cost_ratio: float | None = Field(None, gt=0, lt=1)
+    align: int = Field(8, ge=1)
+    minimum: int = Field(8, ge=1)
+    max_ratio: float = Field(0.8, gt=0, lt=1)
+    importance: Literal["taylor", "norm"] = "taylor"
+    keep: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_target(self) -> PruneConfig:
+        if sum(target is not None for target in (self.ratio, self.macs_ratio, self.cost_ratio)) != 1:
+            raise ValueError("set exactly one of ratio, macs_ratio and cost_ratio")
+        return self
+
+
+def plan(
+    model: nn.Module,
+    example_inputs: Inputs,
+    config: PruneConfig,
+    *,
+    losses: Losses | None = None,
+    cost: Callable[[PruningPlan], float] | None = None,
+) -> PruningPlan:
+    """Chooses the channels that go. The model is not changed: `apply` makes the pruned copy.
+
+    Args:
+        model: Any module that torch.export takes, with tensor inputs.
+        example_inputs: Positional arguments of forward, or its keyword arguments by name; one sample is enough.
+        config: Target, alignment and importance.
+        losses: For `taylor`: given a model, yields the scalar loss of each batch.
+        cost: For `cost_ratio`: what a plan costs, such as the median latency of `apply(model, plan)`. It is asked
+            about log2(number of steps) times, and only ever compared with its own value for the empty plan.
+
+    Raises:
+        ModelError: The model does not export.
+        ConfigError: Nothing can be pruned, the target is out of reach (the message says what is reachable), or an
+            argument that the configuration needs is missing.
+        DataError: The losses are unusable.
+    """
+    _check_arguments(config, losses, cost)
+    graph = without_failures(model, example_inputs, channel_graph(model, example_inputs))
+    groups = _eligible(graph, config)
+    scores = _scores(model, graph, config, losses)
+    candidates = Candidates(graph, groups, scores)
+    if config.ratio is not None:
+        counts = uniform_counts(groups, config.ratio, config.align, config.minimum)
+    else:
+        counts = search_cost(
+            candidates,
+            target=config.macs_ratio or config.cost_ratio or 1.0,
+            cost=cost if cost is not None and config.cost_ratio is not None else _macs_after,
+            what="MACs" if config.macs_ratio is not None else "the cost",
+            config=config,
+        )
+    chosen = candidates.plan(counts)
+    logger.info("%d of %d groups pruned, %.2f of the MACs stay", len(counts), len(groups), chosen.macs_ratio)
+    return chosen
+
+
+def _macs_after(candidate: PruningPlan) -> float:
+    return float(candidate.macs_after)
+
+
+def _check_arguments(
+    config: PruneConfig, losses: Losses | None, cost: Callable[[PruningPlan], float] | None
+) -> None:
+    if config.importance == "taylor" and losses is None:
+        raise ConfigError("importance 'taylor' needs losses", "pass losses=..., or set importance to 'norm'")
+    if (config.cost_ratio is None) != (cost is None):
+        raise ConfigError("cost_ratio and a cost function go together", "give both, or set ratio or macs_ratio")
+
+
+def _eligible(graph: ChannelGraph, config: PruneConfig) -> tuple[ChannelGroup, ...]:
+    groups = tuple(group for group in graph.groups if not _is_kept(group, config.keep))
+    if not groups:
+        reasons = sorted(set(graph.blocked.values()))[:3]
+        raise ConfigError(
+            f"no channel of this model can be pruned{': ' + '; '.join(reasons) if reasons else ''}",
+            "loosen `keep`, or replace the operators that are named",
+        )
+    return groups
+
+
+def _is_kept(group: ChannelGroup, globs: tuple[str, ...]) -> bool:
+    makers = [slot.path for slot in group.slots if not slot.consumes]
+    return any(fnmatchcase(path, glob) for path in makers for glob in globs)
+
+
+def _scores(
+    model: nn.Module, graph: ChannelGraph, config: PruneConfig, losses: Losses | None
+) -> dict[str, Tensor]:
+    if config.importance == "taylor" and losses is not None:
+        return taylor_importance(model, graph, losses)
+    return norm_importance(model, graph)
