@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
-from edge.runtime.errors import RigError, SampleError
+from edge.runtime.errors import ConfigError, RigError, SampleError
 from edge.runtime.image import ImageResizer, make_resize_map
 from edge.runtime.lidar_view import LidarView
 from edge.runtime.logmel import LogMel
@@ -73,6 +73,7 @@ class Preprocessor:
                     rig.stream(stream)
                 continue
             _check_kind(rig, item.stream, KINDS[type(item)])
+            _check_shape(item)
             self._shapes[item.tensor] = (1, *item.shape[1:])
             self._features[item.tensor] = _make_feature(item, model_io, rig)
             if isinstance(item, LogMelInput):
@@ -194,6 +195,30 @@ def _check_kind(rig: Rig, stream: str, kind: str) -> None:
         raise RigError(
             f"the model needs '{stream}' to be a {kind} stream, but the rig says {found}", "mend the rig"
         )
+
+
+def _channels(item: ImageInput | LidarViewInput | LogMelInput | TensorInput) -> int:
+    if isinstance(item, TensorInput):
+        return len(item.fields)
+    if isinstance(item, ImageInput):
+        return 3 if item.shape[1] == 3 else 1
+    return 4 if isinstance(item, LidarViewInput) else 1
+
+
+def _check_shape(item: ImageInput | LidarViewInput | LogMelInput | TensorInput) -> None:
+    channels = _channels(item)
+    if item.shape[0] != 1 or item.shape[1] != channels or min(item.shape) < 1:
+        raise ConfigError(
+            f"input '{item.tensor}' ({item.feature}) cannot have the shape {list(item.shape)}",
+            f"give it a batch of 1 and {channels} channels",
+        )
+    if isinstance(item, (ImageInput, TensorInput)) and min(len(item.mean), len(item.std)) < channels:
+        raise ConfigError(
+            f"input '{item.tensor}' has {len(item.mean)} values of mean and {len(item.std)} of std",
+            f"give {channels} of each",
+        )
+    if isinstance(item, TensorInput) and min(item.std) <= 0:
+        raise ConfigError(f"input '{item.tensor}' has a std that is not positive", "mend std in io.yaml")
 
 
 def _expect(payload: Payload, kind: type[P]) -> P:
