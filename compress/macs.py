@@ -80,12 +80,12 @@ def _linear(node: Node, arguments: dict[str, Any]) -> int:
 
 
 def _matmul(node: Node, arguments: dict[str, Any]) -> int:
-    first = arguments.get("self", arguments.get("mat1", arguments.get("tensor1")))
+    first = arguments["self"] if "self" in arguments else arguments["tensor1"]
     return prod(shape_of(node)) * shape_of(first)[-1]
 
 
 def _added_matmul(node: Node, arguments: dict[str, Any]) -> int:
-    first = arguments.get("mat1", arguments.get("batch1"))
+    first = arguments["mat1"] if "mat1" in arguments else arguments["batch1"]
     return prod(shape_of(node)) * shape_of(first)[-1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -37,7 +38,7 @@ class PruningPlan(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    schema_version: Literal[1] = Field(1, alias="schema")
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     shapes: dict[str, tuple[int, ...]]
     kept: dict[str, dict[int, tuple[int, ...]]]
     groups: tuple[GroupChange, ...] = ()
@@ -57,7 +58,7 @@ class PruningPlan(BaseModel):
             for dim, indices in dims.items():
                 if shape is None or not 0 <= dim < len(shape):
                     raise ValueError(f"{path} has no dimension {dim}")
-                ascending = all(a < b for a, b in zip(indices, indices[1:], strict=False))
+                ascending = all(a < b for a, b in pairwise(indices))
                 if not indices or not ascending or indices[0] < 0 or indices[-1] >= shape[dim]:
                     raise ValueError(f"kept indices of {path}, dimension {dim}, must ascend within {shape[dim]}")
         return self

@@ -14,25 +14,26 @@ if TYPE_CHECKING:
     from edge.compress.prune.walk import Rule, Walk
 
 UNARY = """
-relu relu6 gelu sigmoid tanh silu hardswish hardsigmoid hardtanh clamp clamp_min clamp_max leaky_relu elu celu selu
-softplus softsign mish logsigmoid log_sigmoid threshold dropout dropout2d feature_dropout alpha_dropout neg abs sqrt
-rsqrt square exp expm1 log log1p log2 sin cos erf reciprocal sign round floor ceil trunc nan_to_num isnan isinf
-isfinite logical_not bitwise_not to _to_copy clone contiguous detach alias type_as zeros_like ones_like full_like
-empty_like lift_fresh_copy float half double hardshrink softshrink tanhshrink identity
-""".split()
+relu relu6 gelu sigmoid tanh silu hardswish hardsigmoid hardtanh clamp_min clamp_max leaky_relu elu celu selu
+softplus softsign mish log_sigmoid threshold hardshrink softshrink tanhshrink dropout feature_dropout alpha_dropout
+neg abs sqrt rsqrt square exp expm1 log log1p log2 sin cos erf reciprocal sign round floor ceil trunc nan_to_num
+isnan isinf isfinite logical_not bitwise_not to _to_copy type_as clone contiguous detach alias lift_fresh_copy
+zeros_like ones_like full_like empty_like
+"""
 ELEMENTWISE = """
-add sub rsub subtract mul multiply div divide true_divide floor_divide maximum minimum fmax fmin where eq ne lt le gt
-ge logical_and logical_or logical_xor bitwise_and bitwise_or lerp addcmul addcdiv masked_fill copy atan2 fmod
-remainder pow
-""".split()
-CHECKS = "_assert_tensor_metadata _assert_async _assert_scalar sym_constrain_range".split()
+add sub rsub subtract mul multiply div divide true_divide floor_divide maximum minimum fmax fmin where clamp pow
+eq ne lt le gt ge logical_and logical_or logical_xor bitwise_and bitwise_or lerp addcmul addcdiv masked_fill copy
+atan2 fmod remainder
+"""
+CHECKS = "_assert_tensor_metadata _assert_async _assert_scalar sym_constrain_range"
+REDUCTIONS = "mean sum amax amin std var max min prod any all logsumexp norm linalg_vector_norm"
+ALONG = "softmax _softmax log_softmax _log_softmax cumsum"
 SPATIAL = {
     1: "max_pool1d avg_pool1d adaptive_avg_pool1d adaptive_max_pool1d upsample_nearest1d upsample_linear1d",
     2: "max_pool2d avg_pool2d adaptive_avg_pool2d adaptive_max_pool2d upsample_nearest2d upsample_bilinear2d "
     "upsample_bicubic2d max_pool2d_with_indices _upsample_nearest_exact2d reflection_pad2d replication_pad2d",
     3: "max_pool3d avg_pool3d adaptive_avg_pool3d upsample_nearest3d upsample_trilinear3d",
 }
-REDUCTIONS = "mean sum amax amin std var max min prod any all logsumexp norm linalg_vector_norm".split()
 
 
 def broadcast(walk: Walk, node: Node, operands: list[Dims]) -> Dims:
@@ -121,11 +122,11 @@ def _pads(pad: list[int], labels: Dims, index: int) -> list[int]:
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(UNARY, _unary),
-    **dict.fromkeys(ELEMENTWISE, _elementwise),
-    **dict.fromkeys(CHECKS, _check),
-    **dict.fromkeys(REDUCTIONS, _reduce),
-    **dict.fromkeys(["softmax", "_softmax", "log_softmax", "_log_softmax", "cumsum"], _along_dim),
+    **dict.fromkeys(UNARY.split(), _unary),
+    **dict.fromkeys(ELEMENTWISE.split(), _elementwise),
+    **dict.fromkeys(CHECKS.split(), _check),
+    **dict.fromkeys(REDUCTIONS.split(), _reduce),
+    **dict.fromkeys(ALONG.split(), _along_dim),
     **dict.fromkeys(["pad", "constant_pad_nd"], _pad),
     **{name: _spatial(rank) for rank, names in SPATIAL.items() for name in names.split()},
 }

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from edge.compress.prune.config import PruneConfig
     from edge.compress.prune.graph import ChannelGroup
-    from edge.compress.prune.slimming import PruneConfig
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,10 @@ def search_cost(
     budget = target * cost(candidates.plan({}))
     least = cost(candidates.plan(dict(steps)))
     if least > budget:
-        reachable = target * least / budget if budget > 0 else float("nan")
+        reachable = np.ceil(target * least / budget * 1000) / 1000
         raise ConfigError(
             f"{what} cannot go down to {target:g} of the original: with align {config.align}, minimum "
-            f"{config.minimum} and max_ratio {config.max_ratio:g} the least is {np.ceil(reachable * 1000) / 1000:g}",
+            f"{config.minimum} and max_ratio {config.max_ratio:g} the least is {reachable:g}",
             "raise the target to that, or loosen those three or `keep`",
         )
     short, enough = 0, len(steps)

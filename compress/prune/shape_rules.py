@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from edge.compress.prune.channels import Labels
     from edge.compress.prune.walk import Rule, Walk
 
-RESHAPES = "view reshape flatten unflatten _unsafe_view view_as reshape_as".split()
-FACTORIES = "zeros ones full empty scalar_tensor new_zeros new_ones new_full new_empty".split()
-INDEXED = "arange linspace eye rand randn randint tril_indices".split()
+RESHAPES = "view reshape flatten unflatten _unsafe_view view_as reshape_as"
+FACTORIES = "zeros ones full empty scalar_tensor new_zeros new_ones new_full new_empty"
+INDEXED = "arange linspace eye rand randn randint tril_indices"
 
 
 def _cat(walk: Walk, node: Node, arguments: dict[str, Any]) -> Dims:
@@ -76,7 +76,7 @@ def _regroup(walk: Walk, entering: Dims, shape: tuple[int, ...]) -> list[Labels]
     free = first_free(entering)
     if not free:
         return [fixed(size) for size in shape]
-    flat = np.zeros(0, dtype=np.int64)
+    flat: Labels = np.zeros(0, dtype=np.int64)
     if len(free) == 1:
         flat = repeat_to(entering[free[0]], tuple(map(len, entering)), free[0]).reshape(shape)
     for dim in range(len(shape)) if len(free) == 1 else ():
@@ -169,9 +169,9 @@ RULES: dict[str, Rule] = {
     "concat": _cat,
     "concatenate": _cat,
     "stack": _stack,
-    **dict.fromkeys(RESHAPES, _reshape),
-    **dict.fromkeys(FACTORIES, _factory),
-    **dict.fromkeys(INDEXED, _indexed_factory),
+    **dict.fromkeys(RESHAPES.split(), _reshape),
+    **dict.fromkeys(FACTORIES.split(), _factory),
+    **dict.fromkeys(INDEXED.split(), _indexed_factory),
     "permute": _permute,
     "transpose": _transpose,
     "swapaxes": _transpose,
