@@ -147,8 +147,8 @@ class RuntimeReport(_Strict):
     spread_ms: Distribution | None = None
     stages_ms: dict[str, Distribution] = {}
     offset_ms: dict[str, float] = {}
-    max_gap_s: float | None = Field(None, ge=0)
-    recovery_s: float | None = Field(None, ge=0)
+    max_gap_s: float | None = Field(default=None, ge=0)
+    recovery_s: float | None = Field(default=None, ge=0)
     faults: tuple[str, ...] = ()
 
 
@@ -165,7 +165,7 @@ class Report(_Strict):
         notes: Plain sentences for the reader.
     """
 
-    schema_version: Literal[1] = Field(1, validation_alias="schema", serialization_alias="schema")
+    schema_version: Literal[1] = Field(default=1, validation_alias="schema", serialization_alias="schema")
     title: str
     data: str = ""
     headline: Headline | None = None

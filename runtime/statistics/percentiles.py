@@ -68,7 +68,7 @@ class Distribution(BaseModel):
     p50: float | None = None
     p90: float | None = None
     p99: float | None = None
-    p99_9: float | None = Field(None, validation_alias="p99.9", serialization_alias="p99.9")
+    p99_9: float | None = Field(default=None, validation_alias="p99.9", serialization_alias="p99.9")
     max: float | None = None
 
     @classmethod
