@@ -114,7 +114,9 @@ def _imitate(output: Tensor, wanted: Tensor, kind: OutputKind, temperature: floa
 def _feature_loss(projected: Tensor, wanted: Tensor) -> Tensor:
     """Distance of maps normalised per position over channels, as attention transfer does."""
     return functional.mse_loss(
-        functional.normalize(projected.float(), dim=1), functional.normalize(wanted.float(), dim=1), reduction="sum"
+        functional.normalize(projected.float(), dim=1),
+        functional.normalize(wanted.float(), dim=1),
+        reduction="sum",
     ) / (wanted.numel() / wanted.shape[1])
 
 
@@ -156,4 +158,3 @@ def _projectors(
     return nn.ModuleList(
         nn.Conv2d(student_features[p].shape[1], teacher_features[p].shape[1], 1) for p in student_features
     )
-

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edge.compress.evaluate import StateMetrics, evaluate
+from edge.compress.evaluate import evaluate
 from edge.compress.export import export_onnx
 from edge.compress.macs import macs
 from edge.compress.quantize.dialects import write_s8, write_u8
@@ -88,7 +88,9 @@ class StageMeasurer:
 
     def _notes(self, artifact: Artifact, graphs: dict[str, bytes]) -> dict[str, Any]:
         if not artifact.quantized:
-            return {} if artifact.plan is None else {"pruning": artifact.plan.model_dump(mode="json", by_alias=True)}
+            return (
+                {} if artifact.plan is None else {"pruning": artifact.plan.model_dump(mode="json", by_alias=True)}
+            )
         return {
             "calibration_digest": artifact.calibration_digest,
             "bytes": {dialect: len(graph) for dialect, graph in graphs.items()},
@@ -96,7 +98,7 @@ class StageMeasurer:
         }
 
     def agreement(self, first: bytes, second: bytes) -> float:
-        """Share of decisions (classes of cells or samples, events) on which two graphs agree, everything present."""
+        """Share of decisions (classes, events) on which two graphs agree, everything present."""
         runs = self._onnx_runner(first), self._onnx_runner(second)
         same = total = 0
         present = torch.ones(1, len(self.validation.inputs))

@@ -32,9 +32,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    stages: tuple[Stage, ...] = Field(
-        default=(DistillStage(), PruneStage(), QuantizeStage()), min_length=1
-    )
+    stages: tuple[Stage, ...] = Field(default=(DistillStage(), PruneStage(), QuantizeStage()), min_length=1)
 
     @model_validator(mode="after")
     def _order_is_possible(self) -> Recipe:
@@ -43,7 +41,8 @@ class Recipe(BaseModel):
             raise ValueError(f"stage names must differ and leave 'teacher' free: {names}")
         for earlier, later in zip(self.stages, self.stages[1:], strict=False):
             if later.order < earlier.order or later.order == earlier.order == QuantizeStage.order:
-                raise ValueError(f"'{later.stage}' cannot follow '{earlier.stage}': distil, then prune, then quantize")
+                order = "distil, then prune, then quantize"
+                raise ValueError(f"'{later.stage}' cannot follow '{earlier.stage}': {order}")
         return self
 
 

@@ -75,9 +75,7 @@ def mask_modalities(inputs: Sequence[Tensor], present: Tensor) -> tuple[Tensor, 
     return (*masked, present)
 
 
-def draw_present(
-    batch: int, modalities: int, dropout: float, generator: torch.Generator | None = None
-) -> Tensor:
+def draw_present(batch: int, modalities: int, dropout: float, generator: torch.Generator | None = None) -> Tensor:
     """Modality dropout: with probability `dropout` a sample keeps a random non-empty subset of modalities.
 
     The subsets are drawn uniformly, so single modalities are trained as often as any pair.

@@ -1,4 +1,4 @@
-"""A project: data, model, training and recipe in one YAML file, validated; what `edge train` and `edge compress` run."""
+"""A project: data, model, training and recipe in one YAML file; what `edge train` and `edge compress` run."""
 
 from __future__ import annotations
 

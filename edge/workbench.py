@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-
     from torch import Tensor
 
     from edge.compress.fit import OnStep

@@ -1,4 +1,4 @@
-"""A dataset on disk: one `.npy` per tensor and split, and a manifest. What `edge train` and `edge compress` read."""
+"""A dataset on disk: one `.npy` per tensor and split, and a manifest."""
 
 from __future__ import annotations
 

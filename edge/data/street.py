@@ -1,4 +1,4 @@
-"""Draws a street dataset: simulated payloads through the runtime's own preprocessing, several processes at once."""
+"""Draws a street dataset: simulated payloads through the runtime's own preprocessing, in parallel."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from edge.runtime.simulate.example import draw_example
 from edge.runtime.simulate.rig import street_rig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
 CHUNK = 50
@@ -117,7 +117,8 @@ def _manifest(project: Project, data: StreetData) -> DatasetManifest:
     grid = _grid(project.io)
     counts = {"train": data.train, "validation": data.validation, "test": data.test}
     members = {
-        split: tuple(f"street-{_street_seed(data, split, row)}" for row in range(counts[split])) for split in SPLITS
+        split: tuple(f"street-{_street_seed(data, split, row)}" for row in range(counts[split]))
+        for split in SPLITS
     }
     events = next(len(o.classes) for o in project.io.outputs if o.decoder == "events")
     return DatasetManifest(

@@ -1,4 +1,4 @@
-"""The fusion model: an encoder a modality, placeholders for what is missing, a fusion, and the heads of `io.yaml`."""
+"""The fusion model: an encoder a modality, placeholders, a fusion, and the heads of `io.yaml`."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ import torch
 
 from edge.runtime.errors import ConfigError
 from edge.runtime.model_io import EventOutput, GridOutput, ModelIO, Output, SoftmaxOutput
-from edge.training.metrics import AccuracyMetric, EventF1, GridF1, ScoreMetric
 from edge.training.losses import event_loss, grid_loss, softmax_loss
+from edge.training.metrics import AccuracyMetric, EventF1, GridF1, ScoreMetric
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
