@@ -1,0 +1,175 @@
+"""The street: who is in it, where each of them is at any instant, and what weather and light there is.
+
+Base frame: x ahead, y left, z up, origin on the road below the ego vehicle, which drives straight at a constant
+speed. The road climbs or falls by a slope that changes slowly, as roads do and as a nodding vehicle makes them
+seem: a camera cannot read distance off the image row alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge.runtime.simulate.bodies import CLASSES, Body, draw_body
+from edge.runtime.simulate.slabs import Floats
+from edge.runtime.simulate.traffic import Slot, draw_slots
+
+Share = float
+
+PAVEMENT_HEIGHT = 0.14
+KERB_Y = 5.2
+BLOCK_M = 14.0  # length of a house front
+
+
+class StreetConfig(BaseModel):
+    """What is likely in a street; every seed draws its own street from it.
+
+    Attributes:
+        traffic: Occupancy of the lanes, 0..1.
+        parked: Occupancy of the parking lane.
+        pedestrians: Occupancy of pavements and crossings.
+        cyclists: Occupancy of the cycle lane.
+        trucks: Share of trucks among vehicles.
+        emergency: Share of emergency vehicles among moving vehicles.
+        followers: Probability of an emergency vehicle behind the camera's back, where only sound tells of it.
+        siren: Share of its time that an emergency vehicle has its siren on.
+        horn: Probability of a horn blast in each three seconds.
+        dark: Share of objects that swallow most lidar returns.
+        night: Probability of night.
+        fog: Probability of fog.
+        range_m: Objects keep at least the first distance ahead of the camera and appear within the second.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    traffic: float = Field(0.6, ge=0, le=1)
+    parked: float = Field(0.4, ge=0, le=1)
+    pedestrians: float = Field(0.5, ge=0, le=1)
+    cyclists: float = Field(0.6, ge=0, le=1)
+    trucks: float = Field(0.25, ge=0, le=1)
+    emergency: float = Field(0.25, ge=0, le=1)
+    followers: float = Field(0.25, ge=0, le=1)
+    siren: float = Field(0.35, ge=0, le=1)
+    horn: float = Field(0.8, ge=0, le=1)
+    dark: float = Field(0.2, ge=0, le=1)
+    night: float = Field(0.25, ge=0, le=1)
+    fog: float = Field(0.15, ge=0, le=1)
+    range_m: tuple[float, float] = (4.0, 55.0)
+
+
+class Thing(NamedTuple):
+    """An object at an instant; `slot` tells it from the others, `turn` one specimen of a slot from the next."""
+
+    slot: int
+    turn: int
+    body: Body
+    x: float
+    y: float
+    z: float
+    yaw: float
+    vx: float
+    vy: float
+
+    @property
+    def class_name(self) -> str:
+        """One of `CLASSES`."""
+        return CLASSES[self.body.kind - 1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surroundings:
+    """What does not move by itself.
+
+    Attributes:
+        wall_y: Distance of the house fronts from the lane's middle, left and right.
+        wall_heights: float32 `[k]`, of the house fronts along the street, repeating.
+        night: Whether it is dark.
+        fog_m: Distance at which fog leaves 1/e of the light; infinite without fog.
+    """
+
+    wall_y: float
+    wall_heights: Floats
+    night: bool
+    fog_m: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """The street at one instant, all that camera and lidar need.
+
+    Attributes:
+        t_s: The instant.
+        things: Every object, also those that no sensor sees.
+        surroundings: Road, houses, light.
+        travelled_m: How far the ego vehicle has driven.
+        slope: Rise of the road ahead, metres a metre.
+        seed: Seeds the sensors' noise.
+    """
+
+    t_s: float
+    things: tuple[Thing, ...]
+    surroundings: Surroundings
+    travelled_m: float
+    slope: float
+    seed: int
+
+
+class Street:
+    """A seeded street that can be asked for any instant, in any order, for ever.
+
+    Args:
+        seed: Not negative; equal seeds and configs give equal streets.
+        config: What is likely.
+    """
+
+    def __init__(self, seed: int, config: StreetConfig = StreetConfig()) -> None:  # noqa: B008
+        rng = np.random.default_rng((seed, 1))
+        self.seed = seed
+        self.config = config
+        self.ego_speed = float(rng.uniform(4.0, 9.0))
+        self.surroundings = _draw_surroundings(rng, config)
+        self._slope, self._slope_phase = rng.uniform(0.0, 0.03), rng.uniform(0, 2 * np.pi)
+        self.slots: tuple[Slot, ...] = draw_slots(rng, config, self.ego_speed)
+        self.body = lru_cache(maxsize=512)(self._draw_body)
+
+    def objects_at(self, t_s: float) -> tuple[Thing, ...]:
+        """All objects at an instant (seconds)."""
+        slope, instant = self.slope_at(t_s), np.array([t_s])
+        return tuple(self._thing(index, slot, instant, slope) for index, slot in enumerate(self.slots))
+
+    def snapshot_at(self, t_s: float) -> Snapshot:
+        """The street at an instant (seconds)."""
+        travelled = self.ego_speed * t_s
+        return Snapshot(t_s, self.objects_at(t_s), self.surroundings, travelled, self.slope_at(t_s), self.seed)
+
+    def slope_at(self, t_s: float) -> float:
+        """Rise of the road ahead, metres a metre."""
+        return float(self._slope * np.sin(0.5 * t_s + self._slope_phase))
+
+    def kind(self, slot: int, turn: int) -> int:
+        """1 + index into `CLASSES` of the specimen that a slot shows in its n-th turn."""
+        return self.slots[slot].kind(self.seed, slot, turn)
+
+    def _draw_body(self, slot: int, turn: int) -> Body:
+        rng = np.random.default_rng((self.seed, 3, slot, turn & 0xFFFFFFFF))
+        return draw_body(self.kind(slot, turn), rng, self.config.dark)
+
+    def _thing(self, index: int, slot: Slot, instant: NDArray[np.float64], slope: float) -> Thing:
+        motion = slot.track.at(instant)
+        turn, x, y = int(motion.turn[0]), float(motion.x[0]), float(motion.y[0])
+        z = slope * x + (PAVEMENT_HEIGHT if abs(y) > KERB_Y else 0.0)
+        body = self.body(index, turn)
+        return Thing(index, turn, body, x, y, z, slot.track.yaw, float(motion.vx[0]), float(motion.vy[0]))
+
+
+def _draw_surroundings(rng: np.random.Generator, config: StreetConfig) -> Surroundings:
+    heights = rng.uniform(6.0, 15.0, 32).astype(np.float32)
+    night, fog = rng.random() < config.night, rng.random() < config.fog
+    return Surroundings(
+        float(rng.uniform(8.5, 11.0)), heights, bool(night), float(rng.uniform(9, 18)) if fog else float("inf")
+    )
