@@ -26,7 +26,7 @@ CALIBRATION_BATCH = 16
 CALIBRATION_DROPOUT = 0.3  # so that the placeholders' ranges are seen as well
 
 
-@apply_stage.register
+@apply_stage.register(DistillStage)
 def _(config: DistillStage, artifact: Artifact, context: CompressionContext) -> Artifact:
     """The teacher is replaced by a student that learned from it."""
     torch.manual_seed(config.fit.seed)
@@ -36,7 +36,7 @@ def _(config: DistillStage, artifact: Artifact, context: CompressionContext) -> 
     return Artifact(config.name, student)
 
 
-@apply_stage.register
+@apply_stage.register(PruneStage)
 def _(config: PruneStage, artifact: Artifact, context: CompressionContext) -> Artifact:
     """Channels that matter least to the loss go; the teacher then teaches what is left."""
 
@@ -54,7 +54,7 @@ def _(config: PruneStage, artifact: Artifact, context: CompressionContext) -> Ar
     return Artifact(config.name, pruned, plan=chosen)
 
 
-@apply_stage.register
+@apply_stage.register(QuantizeStage)
 def _(config: QuantizeStage, artifact: Artifact, context: CompressionContext) -> Artifact:
     """Scales are collected on training samples in every modality state; the model then computes in INT8."""
     calibration = draw_calibration_set(config, context)

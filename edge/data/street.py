@@ -106,7 +106,7 @@ def _draw_chunk(
         for spec in manifest.inputs:
             arrays[spec.name][row] = tensors[spec.name][0]
         for spec, value in zip(
-            manifest.targets, (example.labels.classes, example.labels.distance_m, example.events), strict=True
+            manifest.targets, (example.grid.classes, example.grid.distance_m, example.events.heard), strict=True
         ):
             arrays[spec.name][row] = value
     for array in arrays.values():

@@ -51,7 +51,7 @@ class HalvingStage(StageConfig):
     loses: float = 0.0
 
 
-@apply_stage.register
+@apply_stage.register(HalvingStage)
 def _(config: HalvingStage, artifact: Artifact, context: CompressionContext) -> Artifact:
     return replace(artifact, name=config.name)
 
