@@ -40,7 +40,8 @@ class GridDecoder:
     """Decodes one `GridOutput`. Re-entrant.
 
     A box is given in source pixels as edges: the image spans 0 to its width and height, so the centre of pixel 0
-    lies at 0.5. Objects wholly outside the image are dropped. `xyz_m` is the ray through the box's centre at the object's optical depth.
+    lies at 0.5. Objects wholly outside the image are dropped. `xyz_m` is the ray through the box's centre at the
+    object's optical depth.
 
     Raises:
         RigError: The rig lacks the camera or the output's frame.

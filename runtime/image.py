@@ -141,7 +141,7 @@ def _size(width_height: tuple[int, ...]) -> str:
 def _check_pixels(image: Image, size: tuple[int, int], channels: int) -> None:
     pixels, width_height = image.pixels, (*image.pixels.shape[1::-1],)
     planes = 1 if image.format == "mono8" else 3
-    if pixels.dtype != np.uint8 or pixels.shape[2:] != ((3,) if planes == 3 else ()):
+    if pixels.dtype != np.uint8 or pixels.ndim < 2 or pixels.shape[2:] != ((3,) if planes == 3 else ()):
         expected = "[H, W]" if planes == 1 else "[H, W, 3]"
         raise SampleError(
             f"a {image.format} image must be uint8 {expected}, not {pixels.dtype} {list(pixels.shape)}",
