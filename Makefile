@@ -1,0 +1,87 @@
+# `make demo` and `make test` on a fresh machine: Python >= 3.10 with venv, a C++17 compiler and make are enough.
+# Every target sets up .venv itself.
+
+PYTHON ?= python3
+# Where to find PyTorch's CPU wheels, if the default ones (with CUDA, several gigabytes) are not wanted.
+TORCH_INDEX ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.edge-installed
+DEMO_OUT := runs/demo
+PACKAGES := edge compress runtime calibration tests
+CXX_SOURCES := $(shell find runtime/csrc tests/cpp -name '*.cpp' -o -name '*.hpp' -o -name '*.h' 2>/dev/null)
+BUILD_INPUTS := pyproject.toml requirements/constraints.txt CMakeLists.txt $(wildcard cmake/*) \
+	$(shell find runtime/csrc -type f 2>/dev/null)
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test lint bench ctest ctest-address ctest-thread clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1   \2/p' $(firstword $(MAKEFILE_LIST))
+
+install: $(STAMP) ## Set up .venv with the package, its extras and the tools
+
+demo: $(STAMP) ## Train, compress, pack and run a fusion model; open runs/demo/report.html afterwards
+	$(BIN)/edge demo --out $(DEMO_OUT)
+
+test: $(STAMP) ## Run the Python tests that need no GPU and no board
+	$(BIN)/python -m pytest -m "not gpu and not device and not soak"
+
+lint: $(STAMP) ## Check style, types, C++ format and that the extension's stub is current
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cmake -P cmake/typing_links.cmake
+	$(BIN)/mypy $(PACKAGES)
+	$(if $(CXX_SOURCES),$(BIN)/clang-format --dry-run -Werror $(CXX_SOURCES))
+	$(BIN)/python -m nanobind.stubgen -q -m edge.runtime._core -o build/_core.pyi
+	$(BIN)/ruff format --quiet build/_core.pyi
+	diff -u runtime/_core.pyi build/_core.pyi \
+		|| { echo "runtime/_core.pyi is out of date: cp build/_core.pyi runtime/_core.pyi" >&2; exit 1; }
+
+bench: $(STAMP) ## Run the benchmarks, one after the other, one thread
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; OMP_NUM_THREADS=1 $(BIN)/python $$script; done
+
+ctest: ctest-address ctest-thread ## Run the C++ tests under the address, undefined-behaviour and thread sanitizers
+
+ctest-address: $(STAMP)
+	$(call run_ctest,address,address$(comma)undefined)
+
+ctest-thread: $(STAMP)
+	$(call run_ctest,thread,thread)
+
+clean: ## Remove what was built and cached; keeps .venv and runs
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	rm -f $(STAMP)
+
+$(STAMP): $(BUILD_INPUTS)
+	@$(call require_tools)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --quiet --upgrade pip || echo "pip could not be upgraded; going on with the one at hand"
+	$(PIP) install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
+		-c requirements/constraints.txt -e ".[train,cpu,camera,audio,dev]"
+	@touch $@
+
+comma := ,
+
+define require_tools
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null \
+		|| { echo "edge needs Python 3.10 or newer; install it, or name it: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }; \
+	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+		|| { echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }; \
+	$(PYTHON) -c 'import os, sys, sysconfig as s; sys.exit(not os.path.exists(s.get_path("include") + "/Python.h"))' \
+		|| { echo "$(PYTHON) has no C headers; on Debian and Ubuntu: apt-get install python3-dev" >&2; exit 2; }; \
+	command -v $${CXX:-c++} >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null \
+		|| { echo "there is no C++ compiler; on Debian and Ubuntu: apt-get install g++" >&2; exit 2; }
+endef
+
+define run_ctest
+	$(BIN)/cmake -S . -B build/ctest-$(1) -DEDGE_BUILD_PYTHON=OFF -DEDGE_BUILD_TESTS=ON -DEDGE_SANITIZE=$(2) \
+		-DEDGE_WARNINGS_AS_ERRORS=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo --log-level=WARNING
+	$(BIN)/cmake --build build/ctest-$(1) --parallel
+	$(BIN)/ctest --test-dir build/ctest-$(1) --output-on-failure --no-tests=error
+endef
