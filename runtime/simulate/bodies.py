@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.runtime.simulate.slabs import FACES, FRONT, REAR, SIDE, TOP, Floats
+from edge.runtime.simulate.slabs import Floats
 
 CLASSES = ("car", "truck", "pedestrian", "cyclist", "emergency")
 CAR, TRUCK, PEDESTRIAN, CYCLIST, EMERGENCY = range(1, 6)
 
 Colour = tuple[float, float, float]
-# Yaw-symmetric daylight: tops catch the sky, sides lie in half shade.
+# Front, rear, sides, top: tops catch the sky, sides lie in half shade.
 FACE_LIGHT = np.array([0.85, 0.85, 0.66, 1.05], np.float32)
 
 _PAINTS: tuple[Colour, ...] = (
@@ -22,7 +22,8 @@ _PAINTS: tuple[Colour, ...] = (
 )  # fmt: skip
 _DARK_PAINTS: tuple[Colour, ...] = ((0.07, 0.07, 0.08), (0.10, 0.09, 0.08), (0.06, 0.07, 0.10))
 _CLOTHES: tuple[Colour, ...] = (
-    (0.75, 0.20, 0.20), (0.20, 0.35, 0.70), (0.80, 0.75, 0.65), (0.25, 0.50, 0.30), (0.45, 0.30, 0.55), (0.7, 0.5, 0.2),
+    (0.75, 0.20, 0.20), (0.20, 0.35, 0.70), (0.80, 0.75, 0.65), (0.25, 0.50, 0.30), (0.45, 0.30, 0.55),
+    (0.7, 0.5, 0.2),
 )  # fmt: skip
 _LIVERIES: tuple[tuple[Colour, Colour], ...] = (
     ((0.95, 0.95, 0.93), (0.98, 0.28, 0.05)),
@@ -67,9 +68,9 @@ class _Parts:
     """Collects boxes given by their extents."""
 
     def __init__(self) -> None:
-        self._extents: list[tuple[float, float, float, float, float, float]] = []
-        self._colours: list[Floats] = []
-        self._glow: list[Floats] = []
+        self._extents: list[tuple[float, ...]] = []
+        self._colours: list[tuple[Colour, ...]] = []
+        self._glow: list[float] = []
         self._solid: list[bool] = []
 
     def add(
@@ -84,22 +85,28 @@ class _Parts:
         glow: float = 0.0,
     ) -> None:
         """Adds a box; `ends` colours its front and rear face, `glow` lets its colour shine."""
-        colours = np.tile(np.array(colour, np.float32), (FACES, 1))
-        if ends is not None:
-            colours[FRONT], colours[REAR] = ends
-        self._extents.append((*x, *y, *z))
-        self._glow.append(colours * np.float32(glow))
-        self._colours.append(colours * FACE_LIGHT[:, None])
+        self._extents.append((x[0], y[0], z[0], x[1], y[1], z[1]))
+        self._colours.append((*(ends or (colour, colour)), colour, colour))
+        self._glow.append(glow)
         self._solid.append(solid)
 
     def body(self, kind: int, reflectance: float, dark: bool) -> Body:
         """The finished body."""
-        e = np.array(self._extents, np.float32).reshape(-1, 3, 2)
-        solid = np.array(self._solid)
-        length = float(e[solid, 0, 1].max() - e[solid, 0, 0].min())
-        centres, halves = e.mean(2), (e[:, :, 1] - e[:, :, 0]) / 2
+        extents, solid = np.array(self._extents, np.float32), np.array(self._solid)
+        low, high = extents[:, :3], extents[:, 3:]
+        colours = np.array(self._colours, np.float32)
+        glow = colours * np.array(self._glow, np.float32)[:, None, None]
+        reach = float(high[:, 0].max() - low[:, 0].min())
         return Body(
-            kind, centres, halves, np.stack(self._colours), np.stack(self._glow), solid, reflectance, dark, length
+            kind,
+            np.asarray((low + high) / 2, np.float32),
+            np.asarray((high - low) / 2, np.float32),
+            colours * FACE_LIGHT[:, None],
+            glow,
+            solid,
+            reflectance,
+            dark,
+            reach,
         )
 
 
@@ -107,8 +114,8 @@ def draw_body(kind: int, rng: np.random.Generator, dark_share: float) -> Body:
     """A random specimen of a class.
 
     An emergency vehicle has the shape of a car or of a truck and differs from them by its livery and its blue
-    lamps alone, which no lidar sees. Reflectance is drawn without regard to colour; dark objects are both black and
-    of low reflectance.
+    lamps alone, which no lidar sees. Reflectance is drawn without regard to colour; dark objects are both
+    black and of low reflectance.
 
     Args:
         kind: 1 + index into `CLASSES`.
@@ -216,6 +223,3 @@ def _cyclist(rng: np.random.Generator, shirt: Colour, trousers: Colour, head: Co
     parts.add((-0.25, 0.3), (-half, half), (0.95, top - 0.28), shirt)
     parts.add((0.08, 0.34), (-0.12, 0.12), (top - 0.26, top), head)
     return parts
-
-
-__all__ = ["CAR", "CLASSES", "CYCLIST", "EMERGENCY", "PEDESTRIAN", "SIDE", "TOP", "TRUCK", "Body", "draw_body"]

@@ -16,7 +16,7 @@ from edge.runtime.simulate.palette import BACKGROUND_COLOURS, background_palette
 from edge.runtime.simulate.rig import check_rig
 from edge.runtime.simulate.scene import Scene, build_scene
 from edge.runtime.simulate.scenery import Walls, cast_scenery
-from edge.runtime.simulate.slabs import FACES, Fan, Floats, cast
+from edge.runtime.simulate.slabs import Fan, Floats, Hits, cast
 from edge.runtime.simulate.street import Snapshot, Surroundings, Thing
 
 _VIEW_M = 90.0
@@ -43,7 +43,7 @@ class View:
 class _Traced:
     scene: Scene | None
     depth: Floats
-    faces: NDArray[np.int32]
+    hits: Hits | None
     surface: NDArray[np.uint8]
     walls: Walls
     seen: NDArray[np.int32]
@@ -77,9 +77,10 @@ class StreetCamera:
         traced = self._trace(snapshot, paint=True)
         surroundings = snapshot.surroundings
         codes = paint_background(traced.surface, traced.depth, traced.walls, self.fan, self.origin, snapshot)
-        np.copyto(codes, traced.faces + np.int32(BACKGROUND_COLOURS), where=traced.faces >= 0)
         colours, glow = background_palette(surroundings)
-        if traced.scene is not None:
+        if traced.scene is not None and traced.hits is not None:
+            faces = traced.hits.faces()
+            np.copyto(codes, faces + np.int32(BACKGROUND_COLOURS), where=faces >= 0)
             colours = np.concatenate([colours, traced.scene.colours.reshape(-1, 3)])
             glow = np.concatenate([glow, traced.scene.glow.reshape(-1, 3)])
         return Image(self._expose(codes, colours, glow, traced.depth, snapshot))
@@ -87,20 +88,17 @@ class StreetCamera:
     def look(self, snapshot: Snapshot) -> View:
         """Depth and objects behind each pixel."""
         traced = self._trace(snapshot, paint=False)
-        things = np.full(traced.faces.shape, -1, np.int32)
-        if traced.scene is not None:
-            hit = traced.faces >= 0
-            things[hit] = traced.seen[traced.scene.owners[traced.faces[hit] // FACES]]
-        return View(traced.depth, things)
+        if traced.scene is None or traced.hits is None:
+            return View(traced.depth, np.full(self.fan.shape, -1, np.int32))
+        owners = np.append(traced.seen[traced.scene.owners], np.int32(-1))
+        return View(traced.depth, owners[traced.hits.boxes])
 
     def _trace(self, snapshot: Snapshot, *, paint: bool) -> _Traced:
         chosen = [i for i, t in enumerate(snapshot.things) if self._in_view(t)]
         scene = build_scene(tuple(snapshot.things[i] for i in chosen), paint=paint)
         depth, surface, walls = cast_scenery(self.fan, self.origin, snapshot)
-        faces = np.full(self.fan.shape, -1, np.int32)
-        if scene is not None:
-            cast(self.fan, self.origin, scene.boxes, depth, faces)
-        return _Traced(scene, depth, faces, surface, walls, np.array(chosen, np.int32))
+        hits = None if scene is None else cast(self.fan, self.origin, scene.boxes, depth)
+        return _Traced(scene, depth, hits, surface, walls, np.array(chosen, np.int32))
 
     def _in_view(self, thing: Thing) -> bool:
         ahead = thing.x - float(self.origin[0])

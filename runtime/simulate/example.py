@@ -28,7 +28,8 @@ class Example:
 
     Attributes:
         seed: Of its street; equal seeds mean the same recording.
-        payloads: `camera` (Image), `lidar` (PointCloud), `audio` (AudioChunk of the window that ends at the anchor).
+        payloads: `camera` (Image), `lidar` (PointCloud), `audio` (AudioChunk: the window that ends at the
+            anchor).
         grid: Objects and distances over the camera's image, at the anchor's stamp.
         events: What is heard in the window.
         night: Whether it is dark.

@@ -24,8 +24,8 @@ class GridLabels:
     """What each cell of a grid over the camera's image shows.
 
     Attributes:
-        classes: int64 `[h, w]`, 0 where no object covers a quarter of the cell, else 1 + index into `CLASSES` of the
-            object that covers most of it.
+        classes: int64 `[h, w]`, 0 where no object covers a quarter of the cell, else 1 + index into `CLASSES`
+            of the object that covers most of it.
         distance_m: float32 `[h, w]`, that object's median optical depth in the cell; 0 in background cells.
     """
 

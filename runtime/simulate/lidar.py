@@ -1,9 +1,11 @@
-"""The simulated spinning lidar: distance and reflectance, but no colour; dark surfaces and fog swallow its returns.
+"""The simulated spinning lidar: distance and reflectance, but no colour; dark surfaces and fog swallow returns.
 
 Only the 100 degrees ahead are simulated, where a camera looks; the rest of the turn returns nothing.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +15,12 @@ from edge.runtime.sample import PointCloud
 from edge.runtime.simulate.rig import check_rig
 from edge.runtime.simulate.scene import build_scene
 from edge.runtime.simulate.scenery import KERB, PAVEMENT, ROAD, WALL, cast_scenery
-from edge.runtime.simulate.slabs import FACES, Fan, Floats, cast
+from edge.runtime.simulate.slabs import Fan, Floats, cast
 from edge.runtime.simulate.street import Snapshot, Thing
 
 BEAMS, COLUMNS = 40, 284
-_ELEVATION = np.radians((-17.5, 9.0))
-_AZIMUTH = np.radians((-50.0, 50.0))
+_ELEVATION = (math.radians(-17.5), math.radians(9.0))
+_AZIMUTH = (math.radians(-50.0), math.radians(50.0))
 RANGE_NOISE_M = 0.02
 _RANGE_M = 80.0
 _DROPOUT = 0.03
@@ -56,18 +58,17 @@ class StreetLidar:
         things = tuple(t for t in snapshot.things if self._in_reach(t))
         scene = build_scene(things, paint=False, shift_s=self._passing(things))
         t, surface, _ = cast_scenery(self.fan, self.origin, snapshot)
-        faces = np.full(self.fan.shape, -1, np.int32)
         reflectance, dark = _SURFACE_REFLECTANCE[surface], np.zeros(self.fan.shape, np.bool_)
         if scene is not None:
-            cast(self.fan, self.origin, scene.boxes, t, faces)
-            hit = faces >= 0
-            owner = scene.owners[faces[hit] // FACES]
+            boxes = cast(self.fan, self.origin, scene.boxes, t).boxes
+            hit = boxes >= 0
+            owner = scene.owners[boxes[hit]]
             reflectance[hit] = np.array([t.body.reflectance for t in things], np.float32)[owner]
             dark[hit] = np.array([t.body.dark for t in things])[owner]
         return self._measure(t * self._stretch, reflectance, dark, snapshot)
 
     def _in_reach(self, thing: Thing) -> bool:
-        return -thing.body.length < thing.x < _RANGE_M
+        return -thing.body.length < thing.x < _RANGE_M and abs(thing.y) < 1.2 * thing.x + 2 * thing.body.length
 
     def _passing(self, things: tuple[Thing, ...]) -> NDArray[np.float64]:
         """When the beam passes each thing, relative to the middle of the sweep."""

@@ -1,4 +1,4 @@
-"""The simulated microphone: engines, sirens, horns, wind; each louder when near, and shifted in pitch by its motion.
+"""The simulated microphone: engines, sirens, horns, wind; louder when near, shifted in pitch by their motion.
 
 A source is heard as it was when the sound left it (retarded time), so the Doppler shift needs no formula of its
 own. Every value depends on the sample's running number alone: chunks join without a seam, however they are cut.
@@ -21,7 +21,7 @@ from edge.runtime.simulate.bodies import EMERGENCY
 from edge.runtime.simulate.rig import check_rig
 from edge.runtime.simulate.slabs import Floats
 from edge.runtime.simulate.street import Street
-from edge.runtime.simulate.tracks import Times
+from edge.runtime.simulate.tracks import Motion, Times
 from edge.runtime.simulate.traffic import Slot
 
 EVENTS = ("siren", "horn")
@@ -30,6 +30,7 @@ AUDIBLE_M = 60.0
 SIREN_LEVEL, HORN_LEVEL, ENGINE_LEVEL = 3.0, 3.0, 0.25  # amplitude at one metre
 _ENGINE_M = 28.0
 _SOURCE_HEIGHT_M = 0.9
+_LONGEST_WAY_S = 0.2  # from the end of any track
 _STEP = 40  # samples between exact phases; linear in between, within 0.01 cycles
 _NOISE_BLOCK = 4000
 _RUMBLE = 8  # samples between the values of the low-pitched noise
@@ -86,11 +87,10 @@ class StreetMicrophone:
         """For how long each of `EVENTS` sounds within `AUDIBLE_M` in that window, seconds."""
         _, first, last = self._steps(t_end_s, n_samples)
         heard = dict.fromkeys(EVENTS, 0.0)
-        for source in self._sources(street, first, last):
-            if source.event:
-                audible = (source.gain * source.distance_m > 0.5) & (source.distance_m < AUDIBLE_M)
-                seconds = float(audible[:-1].sum()) * _STEP / self.rate_hz
-                heard[source.event] = max(heard[source.event], seconds)
+        for source in self._events(street, self._times(first, last)):
+            audible = (source.gain * source.distance_m > 0.5) & (source.distance_m < AUDIBLE_M)
+            seconds = float(audible[:-1].sum()) * _STEP / self.rate_hz
+            heard[source.event] = max(heard[source.event], seconds)
         return heard
 
     def _steps(self, t_end_s: float, n_samples: int) -> tuple[int, int, int]:
@@ -100,28 +100,39 @@ class StreetMicrophone:
         start = end - n_samples
         return start, start // _STEP, -(-end // _STEP)
 
+    def _times(self, first: int, last: int) -> Times:
+        return np.asarray(np.arange(first, last + 1) * (_STEP / self.rate_hz), np.float64)
+
     def _sources(self, street: Street, first: int, last: int) -> Iterator[Sounding]:
-        heard_s = np.arange(first, last + 1) * (_STEP / self.rate_hz)
+        heard_s = self._times(first, last)
+        for slot in street.slots:
+            if slot.engine_hz:
+                yield from self._engine(slot, heard_s)
+        yield from self._events(street, heard_s)
+
+    def _events(self, street: Street, heard_s: Times) -> Iterator[Sounding]:
         for index, slot in enumerate(street.slots):
-            sirens = EMERGENCY in slot.kinds
-            if slot.engine_hz or sirens:
-                yield from self._vehicle(street, index, slot, heard_s)
+            if slot.engine_hz and EMERGENCY in slot.kinds:
+                yield from self._siren(street, index, slot, heard_s)
         yield from self._horns(street, heard_s)
 
-    def _vehicle(self, street: Street, index: int, slot: Slot, heard_s: Times) -> Iterator[Sounding]:
-        emitted, distance, turn, fade = self._propagate(slot, heard_s)
-        near = np.clip(1 - distance / _ENGINE_M, 0, 1) * fade
-        if slot.engine_hz and near.any():
+    def _engine(self, slot: Slot, heard_s: Times) -> Iterator[Sounding]:
+        emitted, distance, motion = self._propagate(slot, heard_s)
+        near = np.maximum(1 - distance / _ENGINE_M, 0) * motion.fade
+        if near.any():
             gain = ENGINE_LEVEL * slot.loudness * near / np.maximum(distance, 2.0)
             yield Sounding("", sounds.ENGINE_WAVE, slot.engine_hz * emitted, gain, distance)
-        on = fade * sounds.siren_is_on(emitted, street.config.siren, slot.siren_phase)
-        if EMERGENCY in slot.kinds and slot.engine_hz and on.any():
-            on *= _where_turn(turn, lambda n: street.kind(index, n) == EMERGENCY)
-            if on.any():
-                gain = SIREN_LEVEL * slot.loudness * on / np.maximum(distance, 2.0)
-                yield Sounding(
-                    "siren", sounds.SIREN_WAVE, sounds.siren_cycles(emitted, slot.wails), gain, distance
-                )
+
+    def _siren(self, street: Street, index: int, slot: Slot, heard_s: Times) -> Iterator[Sounding]:
+        share, phase = street.config.siren, slot.siren_phase
+        if not sounds.siren_is_on(np.append(heard_s - _LONGEST_WAY_S, heard_s), share, phase).any():
+            return
+        emitted, distance, motion = self._propagate(slot, heard_s)
+        on = motion.fade * sounds.siren_is_on(emitted, share, phase)
+        on *= _where_turn(motion.turn, lambda turn: street.kind(index, turn) == EMERGENCY)
+        if on.any():
+            gain = SIREN_LEVEL * slot.loudness * on / np.maximum(distance, 2.0)
+            yield Sounding("siren", sounds.SIREN_WAVE, sounds.siren_cycles(emitted, slot.wails), gain, distance)
 
     def _horns(self, street: Street, heard_s: Times) -> Iterator[Sounding]:
         drivers = [slot for slot in street.slots if slot.engine_hz]
@@ -135,24 +146,21 @@ class StreetMicrophone:
             slot = drivers[rng.integers(len(drivers))]
             start, length = number * cycle + rng.uniform(0, cycle - 1.0), rng.uniform(0.4, 1.0)
             pitch, level = rng.uniform(0.85, 1.2), HORN_LEVEL * float(np.exp(rng.uniform(-0.6, 0.6)))
-            emitted, distance, _, fade = self._propagate(slot, heard_s)
-            on = fade * ((emitted >= start) & (emitted < start + length))
+            emitted, distance, motion = self._propagate(slot, heard_s)
+            on = motion.fade * ((emitted >= start) & (emitted < start + length))
             if on.any():
                 gain = level * on / np.maximum(distance, 2.0)
                 yield Sounding("horn", sounds.HORN_WAVE, sounds.horn_cycles(emitted, pitch), gain, distance)
 
-    def _propagate(self, slot: Slot, heard_s: Times) -> tuple[Times, Times, NDArray[np.int64], Times]:
-        """When the sound heard now left its source, how far away that was, and the source's turn and fade."""
+    def _propagate(self, slot: Slot, heard_s: Times) -> tuple[Times, Times, Motion]:
+        """When the sound heard now left its source, how far away that was, and how the source moved then."""
         emitted = heard_s
-        for _ in range(3):  # a contraction by speed over speed of sound: good to microseconds
-            motion = slot.track.at(emitted)
-            distance = np.sqrt(
-                (motion.x - self._place[0]) ** 2
-                + (motion.y - self._place[1]) ** 2
-                + (_SOURCE_HEIGHT_M - self._place[2]) ** 2
-            )
+        for _ in range(3):  # a contraction by speed over speed of sound: good to 0.1 ms, and smooth
+            x, y = slot.track.place(emitted)
+            across = y - self._place[1], _SOURCE_HEIGHT_M - self._place[2]
+            distance = np.sqrt((x - self._place[0]) ** 2 + across[0] ** 2 + across[1] ** 2)
             emitted = heard_s - distance / SOUND_M_S
-        return emitted, distance, motion.turn, motion.fade
+        return emitted, distance, slot.track.at(emitted)
 
 
 def _where_turn(turn: NDArray[np.int64], wanted: Callable[[int], bool]) -> NDArray[np.bool_]:
@@ -174,7 +182,7 @@ def _noise(seed: int, start: int, stop: int) -> Floats:
     blocks = range(start // _NOISE_BLOCK, -(-stop // _NOISE_BLOCK))
     joined = np.concatenate([_noise_block(seed, block) for block in blocks])
     offset = start - blocks[0] * _NOISE_BLOCK
-    return joined[offset : offset + stop - start].copy()
+    return np.array(joined[offset : offset + stop - start], np.float32)
 
 
 @lru_cache(maxsize=16)
@@ -186,5 +194,5 @@ def _noise_block(seed: int, block: int) -> Floats:
     knots[-1] = np.random.default_rng((seed, 7, (block + 1) & 0xFFFFFFFF)).standard_normal(1, np.float32)[0]
     between = np.arange(_RUMBLE, dtype=np.float32) / _RUMBLE
     rumble = (knots[:-1, None] + np.diff(knots)[:, None] * between).ravel()
-    hiss = rng.standard_normal(_NOISE_BLOCK, np.float32)
-    return np.asarray(np.float32(0.012) * rumble + np.float32(0.004) * hiss, np.float32)
+    hiss = rng.random(_NOISE_BLOCK, np.float32) - np.float32(0.5)
+    return np.asarray(np.float32(0.012) * rumble + np.float32(0.014) * hiss, np.float32)

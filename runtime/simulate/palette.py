@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.runtime.simulate.scenery import KERB, PAVEMENT, ROAD, SKY, WALL, Walls
+from edge.runtime.simulate.scenery import KERB, PAVEMENT, ROAD, WALL, Walls
 from edge.runtime.simulate.slabs import Fan, Floats
 from edge.runtime.simulate.street import BLOCK_M, Snapshot, Surroundings
 
@@ -31,6 +31,10 @@ _FRONTS = np.array(
     np.float32,
 )  # fmt: skip
 _LINES_Y = (1.7, -1.75, -2.95)  # middle of the street, cycle lane, parking lane
+
+_BAY_M, _STOREY_M = 2.8, 3.1
+_STOREY_STEPS, _STOREYS = 24, 6
+_LIT_CYCLE = 7  # of all windows at night one in seven is lit
 
 
 def background_palette(surroundings: Surroundings) -> tuple[Floats, Floats]:
@@ -102,14 +106,26 @@ def _paint_walls(
     block = np.floor(walls.along / np.float32(BLOCK_M)).astype(np.int32)
     side = (fan.columns[:, 1] > 0).astype(np.int32)
     front = _WALL + ((block * 5 + side * 3 + snapshot.seed) % _HOUSES) * _PER_HOUSE
-    z = origin[2] + fan.rows[:lowest, None] * walls.distance - np.float32(snapshot.slope) * walls.distance
-    storey, bay = np.floor(z / np.float32(3.1)), np.floor(walls.along / np.float32(2.8))
-    in_bay = np.abs(walls.along / np.float32(2.8) - bay - np.float32(0.5)) < 0.24
-    in_storey = np.abs(z / np.float32(3.1) - storey - np.float32(0.55)) < 0.27
-    lit = ((storey.astype(np.int32) * 5 + bay.astype(np.int32) * 3 + block) % 7) == 0
-    part = np.where(in_bay & in_storey, np.where(lit, np.int32(2), np.int32(1)), np.int32(0))
-    np.copyto(part, np.int32(3), where=(storey < 1) & (part == 0))
-    np.copyto(codes[:lowest], front + part, where=surface[:lowest] == WALL)
+    bay = np.floor(walls.along / np.float32(_BAY_M))
+    glazed = np.abs(walls.along / np.float32(_BAY_M) - bay - np.float32(0.5)) < 0.24
+    pattern = ((bay.astype(np.int32) * 3 + block) % _LIT_CYCLE) * 2 + glazed
+    steps = np.float32(_STOREY_STEPS / _STOREY_M)
+    foot = np.float32(origin[2]) - np.float32(snapshot.slope) * walls.distance
+    height = (foot * steps + fan.rows[:lowest, None] * (walls.distance * steps)).astype(np.int32)
+    np.clip(height, 0, len(_FACADE) - 1, out=height)
+    height *= _FACADE.shape[1]
+    height += pattern
+    np.copyto(codes[:lowest], front + _FACADE.ravel()[height], where=surface[:lowest] == WALL)
+
+
+def _facade() -> NDArray[np.int32]:
+    """Front, window, lit window or ground floor by height step and by the column's pattern."""
+    step, pattern = np.arange(_STOREYS * _STOREY_STEPS)[:, None], np.arange(2 * _LIT_CYCLE)[None]
+    storey, within = step // _STOREY_STEPS, (step % _STOREY_STEPS + 0.5) / _STOREY_STEPS
+    window = (pattern % 2 == 1) & (np.abs(within - 0.55) < 0.27)
+    lit = (storey * 5 + pattern // 2) % _LIT_CYCLE == 0
+    wall = np.where(storey < 1, 3, 0)
+    return np.where(window, np.where(lit, 2, 1), wall).astype(np.int32)
 
 
 def _day_colours() -> Floats:
@@ -139,6 +155,6 @@ def _night_colours() -> tuple[Floats, Floats]:
     return colours, glow
 
 
+_FACADE = _facade()
 _DAY_COLOURS = _day_colours()
 _NIGHT_COLOURS, _NIGHT_GLOW = _night_colours()
-assert (SKY, ROAD) == (0, 1)

@@ -17,7 +17,8 @@ LEVEL_AHEAD = ((0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0))
 def street_rig() -> Rig:
     """Camera, lidar and microphone of the simulated vehicle.
 
-    The audio interface stamps 8 ms late, which `latency_offset_ms` undoes; all other stamps are on the common time.
+    The audio interface stamps 8 ms late, which `latency_offset_ms` undoes; all other stamps are on the
+    common time.
     """
     return Rig(
         schema=1,
@@ -32,8 +33,8 @@ def check_rig(rig: Rig) -> None:
     """Refuses rigs that the simulator cannot render.
 
     Raises:
-        RigError: A stream is missing or of another kind, the camera is distorted or does not look level and straight
-            ahead, or the lidar is turned or tilted.
+        RigError: A stream is missing or of another kind, the camera is distorted or does not look level and
+            straight ahead, or the lidar is turned or tilted.
     """
     for name in ("camera", "lidar", "audio"):
         if rig.stream(name).kind != name:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.runtime.simulate.bodies import Body
 from edge.runtime.simulate.slabs import Boxes, Floats
 from edge.runtime.simulate.street import Thing
 
@@ -81,6 +80,3 @@ def _place(centres: Floats, halves: Floats, poses: Floats) -> Boxes:
         1,
     )
     return Boxes(placed, poses[:, 3:5], halves)
-
-
-__all__ = ["Body", "Scene", "build_scene"]

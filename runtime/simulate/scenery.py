@@ -71,7 +71,8 @@ def _aside(fan: Fan, origin: Floats, y: float) -> Floats:
     """Where each column of rays meets the upright plane `y` metres to its side."""
     dy = fan.columns[:, 1]
     with np.errstate(divide="ignore"):
-        return np.where(dy == 0, _FAR, (np.sign(dy) * np.float32(y) - origin[1]) / dy).astype(np.float32)
+        met = np.where(dy == 0, _FAR, (np.sign(dy) * np.float32(y) - origin[1]) / dy)
+    return np.asarray(met, np.float32)
 
 
 def _fall(fan: Fan, slope: float) -> Floats:
@@ -83,4 +84,4 @@ def _fall(fan: Fan, slope: float) -> Floats:
 
 
 def _drop(height: np.float32, fall: Floats) -> Floats:
-    return np.where(fall > 1e-4, height / np.maximum(fall, np.float32(1e-4)), _FAR)
+    return np.asarray(np.where(fall > 1e-4, height / np.maximum(fall, np.float32(1e-4)), _FAR), np.float32)

@@ -62,28 +62,52 @@ class _Slabs:
     face: NDArray[np.int32]
 
 
-def cast(fan: Fan, origin: Floats, boxes: Boxes, distance: Floats, faces: NDArray[np.int32]) -> None:
-    """Draws the boxes into two buffers; the nearest surface wins.
+@dataclass(frozen=True, slots=True, eq=False)
+class Hits:
+    """Which box each ray meets first.
+
+    Attributes:
+        boxes: int32 `[H, W]`, -1 where there is none.
+        columns: Where columns enter the boxes' sides.
+        rows: Where rows enter between their bottoms and tops.
+    """
+
+    boxes: NDArray[np.int32]
+    columns: _Slabs
+    rows: _Slabs
+
+    def faces(self) -> NDArray[np.int32]:
+        """`FACES * box + face` of each ray, -1 where there is none."""
+        found = np.full(self.boxes.shape, -1, np.int32)
+        row, column = np.nonzero(self.boxes >= 0)
+        box = self.boxes[row, column]
+        over = self.rows.near[box, row] > self.columns.near[box, column]
+        face = np.where(over, np.int32(TOP), self.columns.face[box, column])
+        found[row, column] = np.int32(FACES) * box + face
+        return found
+
+
+def cast(fan: Fan, origin: Floats, boxes: Boxes, distance: Floats) -> Hits:
+    """Draws boxes over what the rays would meet without them; the nearest surface wins.
 
     Args:
         fan: The rays.
         origin: Where they start, base frame.
         boxes: What they may meet.
-        distance: float32 `[H, W]`, multiples of the ray's direction; what it holds may hide a box.
-        faces: int32 `[H, W]`; `FACES * box + face` is written where a box is nearest.
+        distance: float32 `[H, W]`, multiples of the ray's direction; written where a box is nearer.
     """
     columns, rows = _column_slabs(fan, origin, boxes), _row_slabs(fan, origin, boxes)
+    found = np.full(fan.shape, -1, np.int32)
     windows = _windows(columns, rows)
-    for box in np.flatnonzero((windows[:, 1] > windows[:, 0]) & (windows[:, 3] > windows[:, 2])):
-        top, bottom, left, right = windows[box]
-        row_near, column_near = rows.near[box, top:bottom, None], columns.near[box, None, left:right]
-        t = np.maximum(row_near, column_near)
-        seen = t <= np.minimum(rows.far[box, top:bottom, None], columns.far[box, None, left:right])
-        behind = distance[top:bottom, left:right]
-        seen &= t < behind
-        np.copyto(behind, t, where=seen)
-        face = np.where(row_near > column_near, np.int32(TOP), columns.face[box, None, left:right])
-        np.copyto(faces[top:bottom, left:right], face + np.int32(FACES * box), where=seen)
+    shown = np.flatnonzero((windows[:, 1] > windows[:, 0]) & (windows[:, 3] > windows[:, 2]))
+    for box, (top, bottom, left, right) in zip(shown.tolist(), windows[shown].tolist(), strict=True):
+        t = np.maximum(rows.near[box, top:bottom, None], columns.near[box, left:right])
+        seen = t <= np.minimum(rows.far[box, top:bottom, None], columns.far[box, left:right])
+        nearest = distance[top:bottom, left:right]
+        seen &= t < nearest
+        np.copyto(nearest, t, where=seen)
+        np.copyto(found[top:bottom, left:right], np.int32(box), where=seen)
+    return Hits(found, columns, rows)
 
 
 def _column_slabs(fan: Fan, origin: Floats, boxes: Boxes) -> _Slabs:
@@ -123,4 +147,4 @@ def _extent(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """First and one past the last true value of each row, `[n, 2]`; equal where there is none."""
     start = mask.argmax(1)
     stop = mask.shape[1] - mask[:, ::-1].argmax(1)
-    return np.where(mask.any(1)[:, None], np.stack([start, stop], 1), 0)
+    return np.where(mask.any(1, keepdims=True), np.stack([start, stop], 1), 0)

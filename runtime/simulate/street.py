@@ -12,18 +12,17 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge.runtime.simulate.bodies import CLASSES, Body, draw_body
 from edge.runtime.simulate.slabs import Floats
+from edge.runtime.simulate.tracks import Fleet
 from edge.runtime.simulate.traffic import Slot, draw_slots
-
-Share = float
 
 PAVEMENT_HEIGHT = 0.14
 KERB_Y = 5.2
 BLOCK_M = 14.0  # length of a house front
+BEHIND_SENSORS_M = -10.0  # no object is so long that it reaches from there into view
 
 
 class StreetConfig(BaseModel):
@@ -104,7 +103,7 @@ class Snapshot:
 
     Attributes:
         t_s: The instant.
-        things: Every object, also those that no sensor sees.
+        things: Every object that is not well behind the sensors.
         surroundings: Road, houses, light.
         travelled_m: How far the ego vehicle has driven.
         slope: Rise of the road ahead, metres a metre.
@@ -135,17 +134,22 @@ class Street:
         self.surroundings = _draw_surroundings(rng, config)
         self._slope, self._slope_phase = rng.uniform(0.0, 0.03), rng.uniform(0, 2 * np.pi)
         self.slots: tuple[Slot, ...] = draw_slots(rng, config, self.ego_speed)
+        self._fleet = Fleet([slot.track for slot in self.slots])
         self.body = lru_cache(maxsize=512)(self._draw_body)
 
-    def objects_at(self, t_s: float) -> tuple[Thing, ...]:
-        """All objects at an instant (seconds)."""
-        slope, instant = self.slope_at(t_s), np.array([t_s])
-        return tuple(self._thing(index, slot, instant, slope) for index, slot in enumerate(self.slots))
+    def objects_at(self, t_s: float, ahead_of: float = -np.inf) -> tuple[Thing, ...]:
+        """All objects at an instant (seconds) whose middle lies ahead of x = `ahead_of` metres."""
+        slope, states = self.slope_at(t_s), self._fleet.at(t_s)
+        ahead = np.flatnonzero(states[:, 0] > ahead_of)
+        return tuple(
+            self._thing(slot, state, slope)
+            for slot, state in zip(ahead.tolist(), states[ahead].tolist(), strict=True)
+        )
 
     def snapshot_at(self, t_s: float) -> Snapshot:
-        """The street at an instant (seconds)."""
-        travelled = self.ego_speed * t_s
-        return Snapshot(t_s, self.objects_at(t_s), self.surroundings, travelled, self.slope_at(t_s), self.seed)
+        """What camera and lidar may see at an instant (seconds)."""
+        things = self.objects_at(t_s, BEHIND_SENSORS_M)
+        return Snapshot(t_s, things, self.surroundings, self.ego_speed * t_s, self.slope_at(t_s), self.seed)
 
     def slope_at(self, t_s: float) -> float:
         """Rise of the road ahead, metres a metre."""
@@ -159,12 +163,10 @@ class Street:
         rng = np.random.default_rng((self.seed, 3, slot, turn & 0xFFFFFFFF))
         return draw_body(self.kind(slot, turn), rng, self.config.dark)
 
-    def _thing(self, index: int, slot: Slot, instant: NDArray[np.float64], slope: float) -> Thing:
-        motion = slot.track.at(instant)
-        turn, x, y = int(motion.turn[0]), float(motion.x[0]), float(motion.y[0])
+    def _thing(self, slot: int, state: list[float], slope: float) -> Thing:
+        x, y, vx, vy, turn = state
         z = slope * x + (PAVEMENT_HEIGHT if abs(y) > KERB_Y else 0.0)
-        body = self.body(index, turn)
-        return Thing(index, turn, body, x, y, z, slot.track.yaw, float(motion.vx[0]), float(motion.vy[0]))
+        return Thing(slot, int(turn), self.body(slot, int(turn)), x, y, z, self.slots[slot].track.yaw, vx, vy)
 
 
 def _draw_surroundings(rng: np.random.Generator, config: StreetConfig) -> Surroundings:

@@ -5,6 +5,7 @@ Positions are relative to the ego vehicle (base frame, metres). All methods take
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,6 +46,9 @@ class Track(Protocol):
     def yaw(self) -> float:
         """Heading of what moves along it, radians."""
 
+    def place(self, t_s: Times) -> tuple[Times, Times]:
+        """Both coordinates at the given times, metres."""
+
     def at(self, t_s: Times) -> Motion:
         """State at the given times."""
 
@@ -56,18 +60,23 @@ class Loop:
     `x = low + (start + speed t) mod (high - low)`, `speed` being relative to the ego vehicle.
     """
 
-    low: float
-    high: float
-    start: float
-    speed: float
-    y: float
+    low: float | Times
+    high: float | Times
+    start: float | Times
+    speed: float | Times
+    y: float | Times
     yaw: float
+
+    def place(self, t_s: Times) -> tuple[Times, Times]:
+        """Both coordinates at the given times, metres."""
+        _, x = _round(self.start + self.speed * t_s, self.low, self.high)
+        return x, self.y + 0.0 * x
 
     def at(self, t_s: Times) -> Motion:
         """State at the given times."""
         turn, x = _round(self.start + self.speed * t_s, self.low, self.high)
-        same = np.ones_like(x)
-        return Motion(x, same * self.y, same * self.speed, same * 0.0, turn, _fade(x, self.low, self.high))
+        still = np.zeros_like(x)
+        return Motion(x, self.y + still, self.speed + still, still, turn, _fade(x, self.low, self.high))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,11 @@ class Convoy:
     phase: float
     y: float = 0.0
     yaw: float = 0.0
+
+    def place(self, t_s: Times) -> tuple[Times, Times]:
+        """Both coordinates at the given times, metres."""
+        x = self.gap + self.sway * np.sin(self.omega * t_s + self.phase)
+        return x, np.full_like(x, self.y)
 
     def at(self, t_s: Times) -> Motion:
         """State at the given times."""
@@ -109,6 +123,11 @@ class Crossing:
         """It looks where it walks."""
         return -self.side * np.pi / 2
 
+    def place(self, t_s: Times) -> tuple[Times, Times]:
+        """Both coordinates at the given times, metres."""
+        motion = self.at(t_s)
+        return motion.x, motion.y
+
     def at(self, t_s: Times) -> Motion:
         """State at the given times."""
         turn, x = _round(self.start - self.ego_speed * t_s, self.low, self.high)
@@ -118,10 +137,37 @@ class Crossing:
         return Motion(x, y, np.full_like(x, -self.ego_speed), vy, turn, _fade(x, self.low, self.high))
 
 
-def _round(travelled: Times, low: float, high: float) -> tuple[NDArray[np.int64], Times]:
-    turns = np.floor(travelled / (high - low))
-    return turns.astype(np.int64), low + travelled - turns * (high - low)
+class Fleet:
+    """All tracks of a street, asked together for one instant."""
+
+    def __init__(self, tracks: Sequence[Track]) -> None:
+        self._tracks = tracks
+        loops = [(i, t) for i, t in enumerate(tracks) if isinstance(t, Loop)]
+        self._loop_at = np.array([i for i, _ in loops], np.int64)
+        self._others = [i for i, t in enumerate(tracks) if not isinstance(t, Loop)]
+        fields = np.array([(t.low, t.high, t.start, t.speed, t.y) for _, t in loops], np.float64).reshape(-1, 5)
+        low, high, start, speed, y = fields.T
+        self._loops = Loop(low, high, start, speed, y, yaw=0.0)
+
+    def at(self, t_s: float) -> NDArray[np.float64]:
+        """x, y, vx, vy and turn of every track, `[tracks, 5]`."""
+        instant = np.array([t_s])
+        states = np.empty((len(self._tracks), 5))
+        states[self._loop_at] = _columns(self._loops.at(instant))
+        for index in self._others:
+            states[index] = _columns(self._tracks[index].at(instant))
+        return states
 
 
-def _fade(x: Times, low: float, high: float) -> Times:
-    return np.clip(np.minimum(x - low, high - x) / FADE_M, 0.0, 1.0)
+def _columns(motion: Motion) -> NDArray[np.float64]:
+    return np.stack([motion.x, motion.y, motion.vx, motion.vy, motion.turn], 1)
+
+
+def _round(travelled: Times, low: float | Times, high: float | Times) -> tuple[NDArray[np.int64], Times]:
+    span = high - low
+    turns = np.floor(travelled / span)
+    return turns.astype(np.int64), low + travelled - turns * span
+
+
+def _fade(x: Times, low: float | Times, high: float | Times) -> Times:
+    return np.maximum(np.minimum(np.minimum(x - low, high - x) / FADE_M, 1.0), 0.0)
