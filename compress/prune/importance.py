@@ -27,7 +27,8 @@ def norm_importance(model: nn.Module, graph: ChannelGraph) -> dict[str, Tensor]:
     Returns:
         Group name to float64 `[channels]`, with a mean of 1 per group.
     """
-    squares = {path: p.detach().double().square() for path, p in model.named_parameters()}
+    named = model.named_parameters(remove_duplicate=False)
+    squares = {path: parameter.detach().double().square() for path, parameter in named}
     return {group.name: _normalised(_per_channel(group, squares).sqrt()) for group in graph.groups}
 
 
@@ -53,7 +54,7 @@ def taylor_importance(model: nn.Module, graph: ChannelGraph, losses: Losses) -> 
     batches = 0
     for batches, loss in enumerate(losses(copy), start=1):
         _differentiate(copy, loss, batches)
-        for path, parameter in copy.named_parameters():
+        for path, parameter in copy.named_parameters(remove_duplicate=False):
             if parameter.grad is not None:
                 totals[path] = totals[path] + (parameter.detach() * parameter.grad).abs().double().cpu()
     if not batches:
