@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud
-from edge.runtime.simulate.camera import StreetCamera
-from edge.runtime.simulate.labels import EventLabels, GridLabels, event_labels, grid_labels
-from edge.runtime.simulate.lidar import StreetLidar
-from edge.runtime.simulate.microphone import StreetMicrophone
+from edge.runtime.simulate.labels import EventLabels, GridLabels, label
+from edge.runtime.simulate.sensors import STAMP_JITTER_S, sensors_of
 from edge.runtime.simulate.street import Street, StreetConfig
 
 if TYPE_CHECKING:
     from edge.runtime.rig import Rig
 
 _LONGEST_DRIVE_S = 600.0
-STAMP_JITTER_S = {"camera": 0.0008, "lidar": 0.0005, "audio": 0.0003}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,18 +40,6 @@ class Example:
     fog: bool
 
 
-class Sensors:
-    """The three simulated sensors of a rig.
-
-    Raises:
-        RigError: The rig is not one that the simulator can render.
-    """
-
-    def __init__(self, rig: Rig) -> None:
-        self.camera, self.lidar, self.microphone = StreetCamera(rig), StreetLidar(rig), StreetMicrophone(rig)
-        self.half_camera_period_s = 0.5 / rig.stream("camera").rate_hz
-
-
 def draw_example(seed: int, config: StreetConfig, rig: Rig, grid: tuple[int, int], window_samples: int) -> Example:
     """A random instant of the street that `seed` makes; the same for the same arguments.
 
@@ -71,30 +55,23 @@ def draw_example(seed: int, config: StreetConfig, rig: Rig, grid: tuple[int, int
     Raises:
         RigError: The simulator cannot render that rig.
     """
-    sensors = _sensors(rig.model_dump_json(by_alias=True))
+    sensors = sensors_of(rig)
     rng = np.random.default_rng((seed, 8))
     street, t_s = Street(seed, config), float(rng.uniform(2.0, _LONGEST_DRIVE_S))
-    snapshot = street.snapshot_at(t_s)
-    off_s = rng.uniform(-1, 1) * sensors.half_camera_period_s + rng.normal(0, STAMP_JITTER_S["camera"])
+    off_s = rng.uniform(-0.5, 0.5) / rig.stream("camera").rate_hz + rng.normal(0, STAMP_JITTER_S["camera"])
     t_audio_s = t_s + rng.normal(0, STAMP_JITTER_S["audio"])
     window = sensors.microphone.window(street, t_audio_s, window_samples)
     payloads: dict[str, Image | PointCloud | AudioChunk] = {
         "camera": sensors.camera.render(street.snapshot_at(t_s + off_s)),
-        "lidar": sensors.lidar.sweep(snapshot),
+        "lidar": sensors.lidar.sweep(street.snapshot_at(t_s)),
         "audio": AudioChunk(window, sensors.microphone.rate_hz),
     }
+    truth = label(sensors, street, t_s, grid, window_samples)
     return Example(
         seed,
         dict(payloads),
-        grid_labels(sensors.camera.look(snapshot), snapshot, grid),
-        event_labels(sensors.microphone, street, t_s, window_samples),
+        truth.grid,
+        truth.events,
         street.surroundings.night,
         bool(np.isfinite(street.surroundings.fog_m)),
     )
-
-
-@lru_cache(maxsize=4)
-def _sensors(rig_json: str) -> Sensors:
-    from edge.runtime.rig import Rig
-
-    return Sensors(Rig.model_validate_json(rig_json))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from edge.runtime.simulate.microphone import EVENTS, StreetMicrophone
 
 if TYPE_CHECKING:
     from edge.runtime.simulate.camera import View
+    from edge.runtime.simulate.sensors import Sensors
     from edge.runtime.simulate.slabs import Floats
     from edge.runtime.simulate.street import Snapshot, Street
 
@@ -38,6 +39,13 @@ class EventLabels:
     """What can be heard in a window: float32 `[len(EVENTS)]` of 0 and 1, in the order of `EVENTS`."""
 
     heard: Floats
+
+
+class Labels(NamedTuple):
+    """The truth of one anchor."""
+
+    grid: GridLabels
+    events: EventLabels
 
 
 def grid_labels(view: View, snapshot: Snapshot, grid: tuple[int, int]) -> GridLabels:
@@ -67,6 +75,23 @@ def event_labels(microphone: StreetMicrophone, street: Street, t_end_s: float, n
     """Which events sound for a quarter of a second or more in the window that ends at `t_end_s`."""
     heard = microphone.heard_s(street, t_end_s, n_samples)
     return EventLabels(np.array([heard[event] >= MIN_HEARD_S for event in EVENTS], np.float32))
+
+
+def label(sensors: Sensors, street: Street, t_s: float, grid: tuple[int, int], window_samples: int) -> Labels:
+    """The truth at an instant.
+
+    Args:
+        sensors: Of the rig; the camera's view carries the grid.
+        street: What they sense.
+        t_s: The anchor's instant, seconds.
+        grid: Rows and columns of cells.
+        window_samples: Length of the audio window that ends at the instant.
+    """
+    snapshot = street.snapshot_at(t_s)
+    return Labels(
+        grid_labels(sensors.camera.look(snapshot), snapshot, grid),
+        event_labels(sensors.microphone, street, t_s, window_samples),
+    )
 
 
 def _cells(shape: tuple[int, ...], grid: tuple[int, int]) -> NDArray[np.int64]:

@@ -34,11 +34,14 @@ def check_rig(rig: Rig) -> None:
 
     Raises:
         RigError: A stream is missing or of another kind, the camera is distorted or does not look level and
-            straight ahead, or the lidar is turned or tilted.
+            straight ahead, the lidar is turned or tilted, or stamps mark something else.
     """
     for name in ("camera", "lidar", "audio"):
         if rig.stream(name).kind != name:
             raise RigError(f"stream '{name}' is a {rig.stream(name).kind}", f"make '{name}' a {name} stream")
+    for name, mark in (("lidar", "mid"), ("audio", "first-sample")):
+        if rig.stream(name).stamp != mark:
+            raise RigError(f"the simulated {name}'s stamps mark '{mark}'", f"set stamp of '{name}' to {mark}")
     if rig.intrinsics("camera").distortion.model != "none":
         raise RigError("the simulator renders no lens distortion", "set the camera's distortion to none")
     for name, wanted in (("camera", LEVEL_AHEAD), ("lidar", np.eye(3))):

@@ -12,53 +12,20 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
+from edge.runtime.errors import ConfigError
 from edge.runtime.simulate.bodies import CLASSES, Body, draw_body
+from edge.runtime.simulate.config import StreetConfig
 from edge.runtime.simulate.slabs import Floats
 from edge.runtime.simulate.tracks import Fleet
 from edge.runtime.simulate.traffic import Slot, draw_slots
+
+__all__ = ["CLASSES", "Snapshot", "Street", "StreetConfig", "Surroundings", "Thing"]
 
 PAVEMENT_HEIGHT = 0.14
 KERB_Y = 5.2
 BLOCK_M = 14.0  # length of a house front
 BEHIND_SENSORS_M = -10.0  # no object is so long that it reaches from there into view
-
-
-class StreetConfig(BaseModel):
-    """What is likely in a street; every seed draws its own street from it.
-
-    Attributes:
-        traffic: Occupancy of the lanes, 0..1.
-        parked: Occupancy of the parking lane.
-        pedestrians: Occupancy of pavements and crossings.
-        cyclists: Occupancy of the cycle lane.
-        trucks: Share of trucks among vehicles.
-        emergency: Share of emergency vehicles among moving vehicles.
-        followers: Probability of an emergency vehicle behind the camera's back, where only sound tells of it.
-        siren: Share of its time that an emergency vehicle has its siren on.
-        horn: Probability of a horn blast in each three seconds.
-        dark: Share of objects that swallow most lidar returns.
-        night: Probability of night.
-        fog: Probability of fog.
-        range_m: Objects keep at least the first distance ahead of the camera and appear within the second.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    traffic: float = Field(0.6, ge=0, le=1)
-    parked: float = Field(0.4, ge=0, le=1)
-    pedestrians: float = Field(0.5, ge=0, le=1)
-    cyclists: float = Field(0.6, ge=0, le=1)
-    trucks: float = Field(0.25, ge=0, le=1)
-    emergency: float = Field(0.25, ge=0, le=1)
-    followers: float = Field(0.25, ge=0, le=1)
-    siren: float = Field(0.35, ge=0, le=1)
-    horn: float = Field(0.8, ge=0, le=1)
-    dark: float = Field(0.2, ge=0, le=1)
-    night: float = Field(0.25, ge=0, le=1)
-    fog: float = Field(0.15, ge=0, le=1)
-    range_m: tuple[float, float] = (4.0, 55.0)
 
 
 class Thing(NamedTuple):
@@ -124,9 +91,14 @@ class Street:
     Args:
         seed: Not negative; equal seeds and configs give equal streets.
         config: What is likely.
+
+    Raises:
+        ConfigError: The seed is negative.
     """
 
     def __init__(self, seed: int, config: StreetConfig = StreetConfig()) -> None:  # noqa: B008
+        if seed < 0:
+            raise ConfigError(f"a street's seed cannot be {seed}", "use a seed of 0 or more")
         rng = np.random.default_rng((seed, 1))
         self.seed = seed
         self.config = config

@@ -11,7 +11,7 @@ from edge.runtime.simulate.bodies import CAR, CYCLIST, EMERGENCY, PEDESTRIAN, TR
 from edge.runtime.simulate.tracks import Convoy, Crossing, Loop, Track
 
 if TYPE_CHECKING:
-    from edge.runtime.simulate.street import StreetConfig
+    from edge.runtime.simulate.config import StreetConfig
 
 BEHIND_M = -22.0
 ONCOMING_Y, CYCLE_Y, PARKING_Y = 3.4, -2.3, -4.1
