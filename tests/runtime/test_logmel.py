@@ -19,8 +19,8 @@ def config(**changes: Any) -> LogMelInput:
 
 def mel_filters(c: LogMelInput) -> NDArray[np.float64]:
     """HTK mel filters of unit peak, `[mels, bins]`."""
-    to_mel, to_hz = lambda f: 2595 * np.log10(1 + f / 700), lambda m: 700 * (10 ** (m / 2595) - 1)
-    edges = to_hz(np.linspace(to_mel(c.f_min_hz), to_mel(c.f_max_hz), c.shape[2] + 2))
+    low, high = (2595 * np.log10(1 + f / 700) for f in (c.f_min_hz, c.f_max_hz))
+    edges = 700 * (10 ** (np.linspace(low, high, c.shape[2] + 2) / 2595) - 1)
     hz = np.arange(c.n_fft // 2 + 1) * c.rate_hz / c.n_fft
     rise = (hz - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     fall = (edges[2:, None] - hz) / (edges[2:] - edges[1:-1])[:, None]
