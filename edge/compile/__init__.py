@@ -1,0 +1,1 @@
+"""From a compressed model to what a board takes: dialects, engines, bundles."""
