@@ -102,7 +102,8 @@ void bind_projection(nb::module_& m) {
         .def(
             "fill",
             [](const edge::LidarView& self, const PointArray& points, const Output& view) {
-                require(view, {4, static_cast<std::size_t>(self.rows()), static_cast<std::size_t>(self.columns())});
+                require(view,
+                        {4, static_cast<std::size_t>(self.rows()), static_cast<std::size_t>(self.columns())});
                 const nb::gil_scoped_release release;
                 self.fill(points_of(points), view.data());
             },
@@ -129,8 +130,8 @@ void bind_image(nb::module_& m) {
     nb::class_<edge::ImageResizer>(m, "ImageResizer")
         .def(
             "__init__",
-            [](edge::ImageResizer* self, const std::array<int, 4>& source, const std::array<int, 4>& target, int rows,
-               int columns, const std::vector<double>& mean, const std::vector<double>& std) {
+            [](edge::ImageResizer* self, const std::array<int, 4>& source, const std::array<int, 4>& target,
+               int rows, int columns, const std::vector<double>& mean, const std::vector<double>& std) {
                 new (self) edge::ImageResizer(rect_of(source), rect_of(target), rows, columns, mean, std);
             },
             "source"_a, "target"_a, "rows"_a, "columns"_a, "mean"_a, "std"_a)
@@ -161,8 +162,7 @@ void bind_logmel(nb::module_& m) {
             "__init__",
             [](edge::LogMel* self, std::size_t mels, std::size_t frames, double rate_hz, std::size_t n_fft,
                std::size_t hop, double f_min_hz, double f_max_hz, double floor, double mean, double std) {
-                new (self)
-                    edge::LogMel({mels, frames, rate_hz, n_fft, hop, f_min_hz, f_max_hz, floor, mean, std});
+                new (self) edge::LogMel({mels, frames, rate_hz, n_fft, hop, f_min_hz, f_max_hz, floor, mean, std});
             },
             "mels"_a, "frames"_a, "rate_hz"_a, "n_fft"_a, "hop"_a, "f_min_hz"_a, "f_max_hz"_a, "floor"_a, "mean"_a,
             "std"_a)
@@ -171,7 +171,8 @@ void bind_logmel(nb::module_& m) {
 
 using Found = std::tuple<int, double, double, std::array<int, 4>>;
 
-std::vector<Found> decode(const FloatArray& logits, const FloatArray& log_distance, double threshold, double ratio) {
+std::vector<Found> decode(const FloatArray& logits, const FloatArray& log_distance, double threshold,
+                          double ratio) {
     if (logits.ndim() != 3 || logits.shape(0) < 2) {
         throw std::invalid_argument("grid logits must be [1 + classes, rows, columns]");
     }

@@ -5,8 +5,8 @@
 
 namespace edge {
 
-// `x` is read at x[j * input_step + i], j < radix; y is written at y[j * output_step + i], i < count, each output j > 0
-// multiplied by the twiddle (cosines[j - 1], sines[j - 1]).
+// `x` is read at x[j * input_step + i], j < radix; y is written at y[j * output_step + i], i < count, each output
+// j > 0 multiplied by the twiddle (cosines[j - 1], sines[j - 1]).
 struct Butterfly {
     const double* x_re;
     const double* x_im;

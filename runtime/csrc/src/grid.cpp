@@ -41,8 +41,8 @@ void push_neighbours(const Cells& cells, std::size_t cell, int class_index, doub
     const int row = static_cast<int>(cell) / columns, column = static_cast<int>(cell) % columns;
     for (int r = std::max(row - 1, 0); r <= std::min(row + 1, cells.shape.rows - 1); ++r) {
         for (int c = std::max(column - 1, 0); c <= std::min(column + 1, columns - 1); ++c) {
-            const auto other = static_cast<std::size_t>(r) * static_cast<std::size_t>(columns) +
-                               static_cast<std::size_t>(c);
+            const auto other =
+                static_cast<std::size_t>(r) * static_cast<std::size_t>(columns) + static_cast<std::size_t>(c);
             const double apart = std::fabs(static_cast<double>(cells.log_distance[other]) -
                                            static_cast<double>(cells.log_distance[cell]));
             if (cells.classes[other] == class_index && apart <= tolerance) {

@@ -20,8 +20,8 @@ EDGE_CLONES void blend_packed(const std::uint8_t* a, const std::uint8_t* b, floa
     }
 }
 
-// Loading by gather instructions is slower than by hand on most hosts, so a pixel's channels are loaded together and
-// set apart afterwards. Vectors of this kind exist in GCC and Clang on every host.
+// Loading by gather instructions is slower than by hand on most hosts, so a pixel's channels are loaded together
+// and set apart afterwards. Vectors of this kind exist in GCC and Clang on every host.
 typedef float Pixel __attribute__((vector_size(16)));
 
 EDGE_INLINE Pixel load_pixel(const float* at) {
@@ -111,7 +111,8 @@ void ImageResizer::run(const ImageView& image, bool reverse, float* output) cons
         std::fill_n(output, static_cast<std::ptrdiff_t>(channels_) * rows_ * columns_, 0.0F);
     }
     // The padding lets the last pixel be loaded as four floats.
-    std::vector<float> blended(static_cast<std::size_t>(source_.width) * static_cast<std::size_t>(image.channels) + 1);
+    std::vector<float> blended(static_cast<std::size_t>(source_.width) * static_cast<std::size_t>(image.channels) +
+                               1);
     std::vector<float> sampled(4 * across_.first.size());
     for (int y = 0; y < target_.height; ++y) {
         blend_rows(image, y, blended.data());

@@ -32,9 +32,9 @@ void project_points(const Camera& camera, const Transform& camera_from_lidar, co
 }
 
 struct LidarView::Hits {
-    float* depth;            // the view's first channel, 0 where there is no return yet
-    std::uint32_t* holder;   // index of the point that holds the cell; set only where depth is not 0
-    std::uint32_t* cells;    // cells with a return
+    float* depth;           // the view's first channel, 0 where there is no return yet
+    std::uint32_t* holder;  // index of the point that holds the cell; set only where depth is not 0
+    std::uint32_t* cells;   // cells with a return
     std::size_t count;
 };
 
@@ -98,8 +98,8 @@ void LidarView::keep(const float* points, std::size_t index, float depth, std::s
     hits.holder[cell] = static_cast<std::uint32_t>(index);
 }
 
-// Of two points at exactly the same depth the more reflective wins, then the higher: the view must not depend on the
-// order of the points.
+// Of two points at exactly the same depth the more reflective wins, then the higher: the view must not depend on
+// the order of the points.
 bool LidarView::wins_tie(const float* challenger, const float* holder) const {
     const float ours = reflectance_of(challenger);
     const float theirs = reflectance_of(holder);

@@ -18,7 +18,7 @@ struct Point2 {
 // Intrinsics in pixels (centres at integers). Coefficients are padded with zeros: k1 k2 p1 p2 k3 k4 k5 k6, or
 // k1 k2 k3 k4 for a fisheye lens.
 class Camera {
-   public:
+ public:
     // Throws std::invalid_argument on a wrong number of coefficients or a focal length that is not positive.
     Camera(double fx, double fy, double cx, double cy, Lens lens, const std::vector<double>& coefficients);
 
@@ -39,7 +39,7 @@ class Camera {
     // lens can image gives the nearest direction at the valid limit.
     Point2 undistort(Point2 pixel) const;
 
-   private:
+ private:
     double radial(double radius) const;
     double radius_from_distorted(double distorted) const;
 

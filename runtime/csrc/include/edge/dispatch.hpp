@@ -1,8 +1,9 @@
-// Run-time dispatch of hot loops: one clone for AVX2 hosts, one for the baseline. Floating-point contraction is off
-// (see CMakeLists.txt), so both clones give the same bits.
+// Run-time dispatch of hot loops: one clone for AVX2 hosts, one for the baseline. Floating-point contraction is
+// off (see CMakeLists.txt), so both clones give the same bits.
 #pragma once
 
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) && !defined(EDGE_NO_CLONES)
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(EDGE_NO_CLONES)
 #define EDGE_CLONES __attribute__((target_clones("avx2", "default")))
 #else
 #define EDGE_CLONES

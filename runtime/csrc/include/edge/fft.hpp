@@ -11,10 +11,10 @@ namespace edge {
 // Signals transformed together.
 constexpr std::size_t kLanes = 4;
 
-// Complex transform of any length: Stockham's algorithm over the factors 4, 2, 3 and 5 of the length, and Bluestein's
-// around it for lengths with other factors. Immutable, hence re-entrant.
+// Complex transform of any length: Stockham's algorithm over the factors 4, 2, 3 and 5 of the length, and
+// Bluestein's around it for lengths with other factors. Immutable, hence re-entrant.
 class ComplexFft {
-   public:
+ public:
     explicit ComplexFft(std::size_t length);
     ~ComplexFft();
     ComplexFft(ComplexFft&&) noexcept;
@@ -25,7 +25,7 @@ class ComplexFft {
     // In place on re, im: [length][kLanes].
     void forward(double* re, double* im, double* scratch) const;
 
-   private:
+ private:
     struct Stage {
         std::size_t radix;
         std::size_t blocks;  // butterflies of different twiddles
@@ -45,7 +45,7 @@ class ComplexFft {
 
 // Power spectrum |X_k|^2, k = 0..n/2, of real signals of any length n >= 2.
 class PowerSpectrum {
-   public:
+ public:
     explicit PowerSpectrum(std::size_t length);
 
     std::size_t bins() const { return length_ / 2 + 1; }
@@ -54,7 +54,7 @@ class PowerSpectrum {
     // signal [length][kLanes] -> power [bins][kLanes].
     void run(const double* signal, double* power, double* scratch) const;
 
-   private:
+ private:
     void run_even(const double* signal, double* power, double* scratch) const;
     void run_odd(const double* signal, double* power, double* scratch) const;
 

@@ -23,8 +23,8 @@ struct GridObject {
 };
 
 // logits [1 + classes, rows, columns] and ln(distance / 1 m) [rows, columns] -> objects, in the row-major order of
-// their first cells. Cells take part where the best foreground class' softmax reaches `threshold`; neighbours (8) join
-// where they agree on the class and their distances differ by no more than `distance_ratio` (e.g. 1.15).
+// their first cells. Cells take part where the best foreground class' softmax reaches `threshold`; neighbours (8)
+// join where they agree on the class and their distances differ by no more than `distance_ratio` (e.g. 1.15).
 std::vector<GridObject> decode_grid(const float* logits, const float* log_distance, const GridShape& shape,
                                     double threshold, double distance_ratio);
 

@@ -26,24 +26,26 @@ struct Rect {
     int height;
 };
 
-// Resizes `source` of the image to `target` of the output; the rest of the output is 0 (the mean, once normalized).
-// Sampling is cv2.INTER_LINEAR's: half-pixel centres, clamped at the border of `source`. Immutable, hence re-entrant.
+// Resizes `source` of the image to `target` of the output; the rest of the output is 0 (the mean, once
+// normalized). Sampling is cv2.INTER_LINEAR's: half-pixel centres, clamped at the border of `source`. Immutable,
+// hence re-entrant.
 class ImageResizer {
-   public:
-    // mean and std per output channel, on the 0..1 scale. Throws std::invalid_argument where rectangles are empty or
-    // stick out.
+ public:
+    // mean and std per output channel, on the 0..1 scale. Throws std::invalid_argument where rectangles are empty
+    // or stick out.
     ImageResizer(Rect source, Rect target, int rows, int columns, const std::vector<double>& mean,
                  const std::vector<double>& std);
 
-    // Writes [channels, rows, columns]. `reverse` swaps blue and red; a one-channel image fills every output channel.
-    // Throws std::invalid_argument where the image does not contain `source` or has more channels than the output.
+    // Writes [channels, rows, columns]. `reverse` swaps blue and red; a one-channel image fills every output
+    // channel. Throws std::invalid_argument where the image does not contain `source` or has more channels than
+    // the output.
     void run(const ImageView& image, bool reverse, float* output) const;
 
     int channels() const { return channels_; }
     int rows() const { return rows_; }
     int columns() const { return columns_; }
 
-   private:
+ private:
     struct Taps {
         std::vector<std::int32_t> first;  // index of the nearer sample within `source`
         std::vector<std::int32_t> second;

@@ -25,7 +25,7 @@ struct LogMelConfig {
 // Periodic Hann window, power spectrum, HTK mel filters of unit peak, (ln(power + floor) - mean) / std. Window,
 // filters and transform are made once; `run` is re-entrant.
 class LogMel {
-   public:
+ public:
     // Throws std::invalid_argument on sizes or frequencies that contradict each other.
     explicit LogMel(const LogMelConfig& config);
 
@@ -36,7 +36,7 @@ class LogMel {
     // averaged. Throws std::invalid_argument where a sample is not finite.
     void run(const float* samples, std::size_t channels, std::ptrdiff_t stride, float* output) const;
 
-   private:
+ private:
     struct Filter {
         std::size_t first_bin;
         std::vector<double> weights;

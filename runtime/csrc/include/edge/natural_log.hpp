@@ -8,8 +8,8 @@
 
 namespace edge {
 
-// ln of a positive, normal and finite x, to 2 units in the last place: x = m 2^e with m in [sqrt(1/2), sqrt(2)), then
-// the series of 2 artanh((m - 1) / (m + 1)).
+// ln of a positive, normal and finite x, to 2 units in the last place: x = m 2^e with m in [sqrt(1/2), sqrt(2)),
+// then the series of 2 artanh((m - 1) / (m + 1)).
 EDGE_INLINE float natural_log(float x) {
     std::int32_t bits;
     std::memcpy(&bits, &x, sizeof(bits));

@@ -27,8 +27,8 @@ struct Window {
 };
 
 // Pixels of points. `uvz` receives [N, 3] u, v (px) and optical depth (m): NaN where a point does not project (not
-// finite, a zero return, not in front of the camera, beyond the lens' valid angle). `visible` receives [N] 1 where it
-// projects inside `window`.
+// finite, a zero return, not in front of the camera, beyond the lens' valid angle). `visible` receives [N] 1 where
+// it projects inside `window`.
 void project_points(const Camera& camera, const Transform& camera_from_lidar, const Window& window, Points points,
                     float* uvz, std::uint8_t* visible);
 
@@ -40,9 +40,10 @@ struct ViewScale {
     double height_max;
 };
 
-// The sweep seen by the camera: [4, rows, columns] depth code, height, reflectance, mask. Immutable, hence re-entrant.
+// The sweep seen by the camera: [4, rows, columns] depth code, height, reflectance, mask. Immutable, hence
+// re-entrant.
 class LidarView {
-   public:
+ public:
     // `base_z` is the row of T_base_from_lidar that gives the height. Throws std::invalid_argument on an empty or
     // reversed range or an empty view.
     LidarView(const Camera& camera, const Transform& camera_from_lidar, const std::array<double, 4>& base_z,
@@ -53,7 +54,7 @@ class LidarView {
     int rows() const { return rows_; }
     int columns() const { return columns_; }
 
-   private:
+ private:
     struct Hits;
     void keep_nearest(Points points, Hits& hits) const;
     void keep(const float* points, std::size_t index, float depth, std::size_t cell, Hits& hits) const;
