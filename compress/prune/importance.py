@@ -70,7 +70,7 @@ def _differentiate(model: nn.Module, loss: Tensor, batch: int) -> None:
         )
     model.zero_grad(set_to_none=True)
     try:
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
     except RuntimeError as error:
         cause = str(error).splitlines()[0]
         raise DataError(

@@ -62,6 +62,11 @@ def _liven(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def liven() -> Callable[[nn.Module], nn.Module]:
     """Gives normalisations and placeholders values that no mistake can hide behind."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def slots_with(graph: ChannelGraph, path: str, dim: int) -> list[Slots]:
     return [slots for slots in groups if (path, dim) in slots]
 
 
-def conv_bn(inputs: int, outputs: int, **options: int) -> nn.Sequential:
+def conv_bn(inputs: int, outputs: int, **options: Any) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, **options), nn.BatchNorm2d(outputs))
 
 
@@ -37,7 +37,7 @@ class Residual(nn.Module):
         self.stem, self.first, self.second = conv_bn(3, 16), conv_bn(16, 24), conv_bn(24, 16)
         self.head = nn.Conv2d(16, 2, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         x = functional.relu(self.stem(x))
         y = self.second(functional.relu(self.first(x)))
         y += x
@@ -50,7 +50,7 @@ class Concat(nn.Module):
         self.left, self.right = conv_bn(3, 16), conv_bn(3, 24)
         self.mix, self.head = nn.Conv2d(56, 8, 1), nn.Conv2d(8, 2, 1)
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor) -> Any:
         left, right = functional.relu(self.left(x)), functional.relu(self.right(y))
         return self.head(self.mix(torch.cat([left, right, left], 1)).relu())
 
@@ -61,7 +61,7 @@ class Flatten(nn.Module):
         self.conv = conv_bn(3, 16)
         self.hidden, self.head = nn.Linear(16 * 12, 24), nn.Linear(24, 2)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.head(self.hidden(self.conv(x).relu().flatten(1)).relu())
 
 
@@ -72,7 +72,7 @@ class Depthwise(nn.Module):
         self.expand, self.spread = conv_bn(3, 16), conv_bn(16, wide, groups=16)
         self.project = nn.Conv2d(wide, 2, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.project(self.spread(self.expand(x).relu()).relu())
 
 
@@ -85,7 +85,7 @@ class Gated(nn.Module):
         self.placeholder = nn.Parameter(torch.randn(1, 16, 1, 1))
         self.head = nn.Conv2d(16, 2, 1)
 
-    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+    def forward(self, x: Tensor, present: Tensor) -> Any:
         x = self.conv(x).relu()
         x = x * self.excite(self.squeeze(x.mean((2, 3), keepdim=True)).relu()).sigmoid()
         gate = present.view(-1, 1, 1, 1)
@@ -102,7 +102,7 @@ class Shared(nn.Module):
         self.tied.weight = self.again.weight
         self.head = nn.Conv2d(32, 2, 1)
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor) -> Any:
         x, y = (self.encoder(z).relu() for z in (x, y))
         return self.head(torch.cat([self.again(x), self.tied(y)], 1).relu())
 
@@ -114,7 +114,7 @@ class Decoder(nn.Module):
         self.prelu, self.norm = nn.PReLU(24), nn.InstanceNorm2d(24, affine=True)
         self.spread, self.head = nn.ConvTranspose2d(24, 24, 3, padding=1, groups=24), nn.Conv2d(24, 2, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         x = self.norm(self.prelu(self.up(self.down(x).relu())))
         return self.head(functional.interpolate(self.spread(x), scale_factor=2.0, mode="bilinear"))
 
@@ -129,7 +129,7 @@ class Text(nn.Module):
         self.norm, self.first, self.second = nn.LayerNorm(32), nn.Linear(32, 48), nn.Linear(48, 32)
         self.head = nn.Linear(32, 2)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor) -> Any:
         x = self.project(self.embedding(tokens) + self.positions)
         x = x + self.second(functional.gelu(self.first(self.norm(x))))
         return self.head(x.mean(1))
@@ -196,7 +196,7 @@ STRUCTURES: dict[str, tuple[Callable[[], nn.Module], tuple[Tensor, ...], list[tu
 }
 
 
-@pytest.fixture(params=STRUCTURES.values(), ids=STRUCTURES.keys())
+@pytest.fixture(params=list(STRUCTURES.values()), ids=list(STRUCTURES))
 def structure(
     request: pytest.FixtureRequest, liven: Callable[[nn.Module], nn.Module]
 ) -> tuple[nn.Module, tuple[Tensor, ...], list[tuple[Slots, int]]]:
@@ -242,7 +242,7 @@ def _zero_readers(model: nn.Module, cuts: dict[str, dict[int, list[int]]]) -> nn
     for path, dims in cuts.items():
         owner, _, leaf = path.rpartition(".")
         module = masked.get_submodule(owner)
-        reader = {nn.ConvTranspose2d: 0}.get(type(module), 1)
+        reader = 0 if isinstance(module, nn.ConvTranspose2d) else 1
         grouped = getattr(module, "groups", 1) > 1
         if leaf == "weight" and isinstance(module, nn.Conv2d | nn.Linear | nn.ConvTranspose2d) and not grouped:
             gone = sorted(set(range(module.weight.shape[reader])) - set(dims.get(reader, range(10_000))))
@@ -258,7 +258,7 @@ class OneOperator(nn.Module):
         self.conv, self.head = conv_bn(3, 16), nn.Conv2d(wide, 2, 1)
         self.operator = operator
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.head(self.operator(self.conv(x).relu()))
 
 
@@ -322,7 +322,7 @@ def test_inputs_outputs_and_unused_tensors_are_no_groups() -> None:
             super().__init__()
             self.conv, self.auxiliary = nn.Conv2d(3, 16, 1), nn.Conv2d(16, 32, 1)
 
-        def forward(self, x: Tensor) -> Tensor:
+        def forward(self, x: Tensor) -> Any:
             return self.conv(x)
 
     graph = channel_graph(Unused(), (image(),))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from edge.compress.prune.graph import channel_graph
 from edge.compress.prune.importance import norm_importance, taylor_importance
@@ -50,12 +51,13 @@ def test_taylor_accumulates_over_batches(pair: nn.Sequential) -> None:
 def test_taylor_ranks_as_removal_does() -> None:
     """On a trained-like regression the cheapest channel by Taylor is among the cheapest by trial."""
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4)).eval()
-    model[2].weight.data *= torch.logspace(-3, 0, 32)[torch.randperm(32)]
+    readout = nn.Linear(32, 4)
+    readout.weight.data *= torch.logspace(-3, 0, 32)[torch.randperm(32)]
+    model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), readout).eval()
     x, target = torch.randn(256, 8), torch.randn(256, 4)
 
     def loss(candidate: nn.Module) -> Tensor:
-        return (candidate(x) - target).square().mean()
+        return functional.mse_loss(candidate(x), target)
 
     graph = channel_graph(model, (x[:1],))
     (scores,) = taylor_importance(model, graph, lambda m: [loss(m)]).values()
@@ -63,10 +65,10 @@ def test_taylor_ranks_as_removal_does() -> None:
     with torch.no_grad():
         whole = loss(model)
         for channel in range(32):
-            column = model[2].weight[:, channel].clone()
-            model[2].weight[:, channel] = 0
+            column = readout.weight[:, channel].clone()
+            readout.weight[:, channel] = 0
             changes.append(float((loss(model) - whole).abs()))
-            model[2].weight[:, channel] = column
+            readout.weight[:, channel] = column
     by_trial = torch.tensor(changes).argsort()[:16].tolist()
     by_taylor = scores.argsort()[:16].tolist()
     assert len(set(by_trial) & set(by_taylor)) >= 12  # 8 would be chance

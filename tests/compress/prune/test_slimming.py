@@ -1,4 +1,4 @@
-"""Plans over the fusion model: exact against zeroed channels, aligned, rebuildable, and refused where impossible."""
+"""Plans over the fusion model: exact against zeroed channels, rebuildable, and refused where impossible."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -85,7 +83,7 @@ def test_half_of_every_group_goes(half: PruningPlan, build_fusion: Build, fusion
     assert slim.camera.encoder.stages[1].layers[0].layer[0].convolution.out_channels == 16  # type: ignore[union-attr, index]
     mix = slim.get_submodule("mix.0")
     assert isinstance(mix, nn.Conv2d)
-    # 40 audio channels lose 16: halves of 8 tie, and ties keep more; 24 lidar channels keep 16 for the same reason.
+    # Half of 40 audio channels is 20, between 16 and 24: ties keep more. The same for 24 lidar channels.
     assert (mix.in_channels, mix.out_channels) == (16 + 16 + 24, 24)
     assert mix.weight.shape == (24, 56, 1, 1)
     assert slim.placeholders[2].shape == (1, 24, 1, 1)  # type: ignore[index]
@@ -130,40 +128,17 @@ def test_exports_with_a_dynamic_batch(half: PruningPlan, build_fusion: Build, fu
 def test_still_trains(half: PruningPlan, build_fusion: Build, fusion_inputs: Draw) -> None:
     slim = apply(build_fusion(), half).train()
     optimizer = torch.optim.SGD(slim.parameters(), lr=1e-3)
-    inputs = fusion_inputs(batch=4)
-    sum((output.square().mean() for output in slim(*inputs)), torch.zeros(())).backward()
+    *signals, present = fusion_inputs(batch=4)
+    present[3] = 0  # only then do all placeholders matter
+    sum((output.square().mean() for output in slim(*signals, present)), torch.zeros(())).backward()
     used = {path for path, p in slim.named_parameters() if p.grad is not None and bool(p.grad.abs().sum() > 0)}
     optimizer.step()
     assert set(half.kept) - set(dict(slim.named_buffers())) <= used
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    align=st.sampled_from([1, 2, 4, 8, 16]),
-    minimum=st.integers(1, 16),
-    share=st.floats(0.2, 0.9),
-    compete=st.booleans(),
-)
-def test_widths_are_aligned_and_never_below_the_minimum(
-    align: int, minimum: int, share: float, compete: bool, build_fusion: Build, fusion_inputs: Draw
-) -> None:
-    target = {"macs_ratio": share} if compete else {"ratio": share}
-    config = PruneConfig(**target, align=align, minimum=minimum, importance="norm")  # type: ignore[arg-type]
-    try:
-        chosen = plan(build_fusion(), fusion_inputs(), config)
-    except ConfigError as error:
-        assert "the least is" in str(error) or "no group of channels gets narrower" in str(error)
-        return
-    for group in chosen.groups:
-        assert group.kept == group.channels or (group.kept % align == 0 and group.kept >= minimum)
-        assert not compete or group.kept >= 0.2 * group.channels
-    assert not compete or chosen.macs_ratio <= share
-    assert chosen.macs_after < chosen.macs_before
-
-
 def test_unreachable_target_names_the_least(build_fusion: Build, fusion_inputs: Draw) -> None:
     model, inputs = build_fusion(), fusion_inputs()
-    with pytest.raises(ConfigError, match="MACs cannot go down to 0.01") as caught:
+    with pytest.raises(ConfigError, match=r"MACs cannot go down to 0\.01") as caught:
         plan(model, inputs, PruneConfig(macs_ratio=0.01, importance="norm"))
     least = float(str(caught.value).split("the least is ")[1].split(";")[0])
     assert plan(model, inputs, PruneConfig(macs_ratio=least, importance="norm")).macs_ratio <= least
@@ -172,16 +147,15 @@ def test_unreachable_target_names_the_least(build_fusion: Build, fusion_inputs: 
 
 
 def test_groups_compete_by_importance(build_fusion: Build, fusion_inputs: Draw) -> None:
-    """The audio branch alone is made worthless; it must pay first, and a uniform ratio would not see that."""
+    """Sixteen audio channels are made worthless: they are the first to go."""
     model = build_fusion()
-    for path, parameter in model.named_parameters():
-        if path.startswith("mix.0"):
-            parameter.data[:, 56:72] *= 1e-4  # the first 16 of the audio branch's 40 channels
-            parameter.data[:, 72:] *= 10
-    chosen = plan(model, fusion_inputs(), PruneConfig(macs_ratio=0.97), losses=losses_on(fusion_inputs(batch=4)))
-    changed = {group.name: group.kept for group in chosen.groups if group.kept < group.channels}
-    assert set(chosen.kept["mix.0.weight"][1]).isdisjoint(range(56, 64)) or any("audio" in n for n in changed)
-    assert chosen.macs_ratio <= 0.97
+    mix = model.get_submodule("mix.0")
+    assert isinstance(mix, nn.Conv2d)
+    mix.weight.data[:, 56:72] *= 1e-4
+    config = PruneConfig(macs_ratio=0.9)
+    chosen = plan(model, fusion_inputs(), config, losses=losses_on(fusion_inputs(batch=4)))
+    assert set(chosen.kept["mix.0.weight"][1]).isdisjoint(range(56, 72))
+    assert 0.8 < chosen.macs_ratio <= 0.9
 
 
 def test_kept_globs(build_fusion: Build, fusion_inputs: Draw) -> None:
@@ -222,9 +196,10 @@ def test_named_inputs(half: PruningPlan, build_fusion: Build, fusion_inputs: Dra
 
 def test_pruning_twice(half: PruningPlan, build_fusion: Build, fusion_inputs: Draw) -> None:
     slim = apply(build_fusion(), half)
-    again = plan(slim, fusion_inputs(), PruneConfig(macs_ratio=0.8, importance="norm"))
+    config = PruneConfig(macs_ratio=0.6, importance="norm", align=4, minimum=4)
+    again = plan(slim, fusion_inputs(), config)
     assert again.macs_before == half.macs_after
-    assert macs(apply(slim, again), fusion_inputs()) == again.macs_after <= 0.8 * half.macs_after
+    assert macs(apply(slim, again), fusion_inputs()) == again.macs_after <= 0.6 * half.macs_after
 
 
 def test_plan_for_another_model_is_refused(half: PruningPlan, build_fusion: Build) -> None:
