@@ -69,7 +69,7 @@ def plan(
             config=config,
         )
     chosen = candidates.plan(counts)
-    # Counted again on the pruned model: a linear layer that slides over channels gets cheaper in its positions too.
+    # Counted again on the pruned model: a linear layer that slides over channels has fewer positions too.
     chosen = chosen.model_copy(update={"macs_after": macs(apply(model, chosen), example_inputs)})
     logger.info("%d of %d groups pruned, %.2f of the MACs stay", len(counts), len(groups), chosen.macs_ratio)
     return chosen
