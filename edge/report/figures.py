@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge.runtime.clock import NS_PER_MS
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from edge.runtime.result import Detection, Event
+    from edge.runtime.statistics import Comparison
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,3 +53,9 @@ class ReportFigures:
     first_ms: NDArray[np.floating] | None = None
     last_ms: NDArray[np.floating] | None = None
     frames: tuple[FusedFrame, ...] = ()
+
+    @classmethod
+    def from_comparison(cls, comparison: Comparison, frames: tuple[FusedFrame, ...] = ()) -> ReportFigures:
+        """Of `compare(bundle, teacher)`, whose A is the last stage and whose B is the first."""
+        first, last = (side.samples_ns.ravel() / NS_PER_MS for side in (comparison.b, comparison.a))
+        return cls(first, last, frames)

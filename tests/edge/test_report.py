@@ -279,6 +279,13 @@ def test_one_stage_has_no_headline() -> None:
     assert headline_of([_stage("teacher", 90, 1)]) is None
 
 
+def test_figures_of_a_comparison_are_in_milliseconds() -> None:
+    ticks = iter(range(0, 10**12, 3_000_000))
+    figures = ReportFigures.from_comparison(compare(int, int, rounds=4, clock=lambda: next(ticks)))
+    assert figures.first_ms is not None and figures.last_ms is not None
+    assert figures.first_ms.tolist() == figures.last_ms.tolist() == [3.0] * 4
+
+
 def test_frame_is_a_png_of_the_images_proportions() -> None:
     (frame,) = _figures().frames
     png = frame_png(frame)
