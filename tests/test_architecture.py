@@ -27,7 +27,6 @@ def _imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0 or node.module is not None or node.names
             yield from ((node.lineno, f"{node.module or ''}.{alias.name}") for alias in node.names)
 
 
