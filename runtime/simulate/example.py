@@ -54,10 +54,11 @@ def draw_example(seed: int, config: StreetConfig, rig: Rig, grid: tuple[int, int
 
     Raises:
         RigError: The simulator cannot render that rig.
+        ConfigError: The seed is negative, or the window empty.
     """
     sensors = sensors_of(rig)
-    rng = np.random.default_rng((seed, 8))
-    street, t_s = Street(seed, config), float(rng.uniform(2.0, _LONGEST_DRIVE_S))
+    street, rng = Street(seed, config), np.random.default_rng((seed, 8))
+    t_s = float(rng.uniform(2.0, _LONGEST_DRIVE_S))
     off_s = rng.uniform(-0.5, 0.5) / rig.stream("camera").rate_hz + rng.normal(0, STAMP_JITTER_S["camera"])
     t_audio_s = t_s + rng.normal(0, STAMP_JITTER_S["audio"])
     window = sensors.microphone.window(street, t_audio_s, window_samples)

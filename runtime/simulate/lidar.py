@@ -94,7 +94,7 @@ class StreetLidar:
 def _return_rate(distance: Floats, dark: NDArray[np.bool_], fog_m: float) -> Floats:
     """Probability of a return: falls off for dark surfaces and in fog, 0 out of reach."""
     rate = np.where(distance < _RANGE_M, np.float32(1 - _DROPOUT), np.float32(0))
-    rate *= np.where(dark, np.float32(0.5) * np.exp(distance * np.float32(-1 / 10)), np.float32(1))
+    rate *= np.where(dark, np.float32(0.35) * np.exp(distance * np.float32(-1 / 10)), np.float32(1))
     if np.isfinite(fog_m):
         rate *= np.exp(-np.minimum(distance, np.float32(500)) / np.float32(_FOG_LIDAR_M * fog_m))
     return np.asarray(rate, np.float32)

@@ -74,9 +74,8 @@ def _paint_ground(
     t = np.minimum(depth, np.float32(200))
     y = origin[1] + t * fan.columns[:, 1]
     along = np.float32(snapshot.travelled_m % 1200.0 + origin[0]) + t
-    patch = (
-        (along * np.float32(0.35)).astype(np.int32) * 7 + ((y + 20) * np.float32(0.6)).astype(np.int32) * 3
-    ) & 3
+    lane, stretch = ((y + 21.7) * np.float32(0.29)).astype(np.int32), (along * np.float32(0.09)).astype(np.int32)
+    patch = (stretch * 7 + lane * 3) & 3
     slab = ((along * np.float32(0.5)).astype(np.int32) + (y + 20).astype(np.int32)) & 1
     np.copyto(codes, _ROAD + patch, where=surface == ROAD)
     np.copyto(codes, _PAVEMENT + slab, where=surface == PAVEMENT)
@@ -133,7 +132,7 @@ def _day_colours() -> Floats:
     up = np.linspace(0, 1, _SKIES)[:, None]
     colours[_SKY : _SKY + _SKIES] = (1 - up) * (0.86, 0.89, 0.93) + up * (0.45, 0.64, 0.90)
     for shade in range(_ASPHALTS):
-        colours[_ROAD + shade] = np.array((0.33, 0.33, 0.34)) + 0.012 * (shade - 1.5)
+        colours[_ROAD + shade] = np.array((0.33, 0.33, 0.34)) + 0.009 * (shade - 1.5)
     colours[_MARK], colours[_KERB] = (0.86, 0.86, 0.84), (0.58, 0.57, 0.55)
     colours[_PAVEMENT], colours[_PAVEMENT + 1] = (0.52, 0.50, 0.48), (0.48, 0.465, 0.445)
     for house, front in enumerate(_FRONTS):
