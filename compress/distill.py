@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.nn import functional
 
-from edge.compress.fit import FitConfig, OnStep, fit
+from edge.compress.fit import FitConfig, OnStep, fit, set_layout
 from edge.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def distill(
     Raises:
         ConfigError: A feature point is missing in one of the models.
     """
-    teacher.eval().requires_grad_(False)
+    set_layout(teacher.eval().requires_grad_(False), torch.channels_last)
     points = config.feature_points if config.features > 0 else ()
     with _captured(student, points) as student_features, _captured(teacher, points) as teacher_features:
         projectors = _projectors(student, teacher, student_features, teacher_features, data)

@@ -10,7 +10,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.compress.fit import FitConfig
-from edge.compress.recipe import Recipe
+from edge.compress.recipe import Recipe, Stage
+from edge.compress.stage import QuantizeStage
 from edge.models.fusion_model import FusionModelConfig
 from edge.runtime.errors import ConfigError
 from edge.runtime.model_io import ModelIO
@@ -106,6 +107,17 @@ def find_project(name: Path) -> Project:
     return load_project(name if name.is_file() or name.suffix else preset_path(name.name))
 
 
+def with_seed(project: Project, seed: int) -> Project:
+    """The same project with other random numbers everywhere: data, initial weights, shuffling, calibration."""
+    data = project.data
+    if isinstance(data, StreetData):
+        data = data.model_copy(update={"seed": data.seed + seed})
+    train = project.train.model_copy(update={"seed": project.train.seed + seed})
+    stages = tuple(_stage_with_seed(stage, seed) for stage in project.recipe.stages)
+    recipe = project.recipe.model_copy(update={"stages": stages})
+    return project.model_copy(update={"data": data, "train": train, "recipe": recipe})
+
+
 def preset_path(name: str) -> Path:
     """A project file that ships with the package.
 
@@ -139,6 +151,12 @@ def _overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _overlay(merged[key], value) if both else value
     return merged
+
+
+def _stage_with_seed(stage: Stage, seed: int) -> Stage:
+    if isinstance(stage, QuantizeStage):
+        return stage.model_copy(update={"seed": stage.seed + seed})
+    return stage.model_copy(update={"fit": stage.fit.model_copy(update={"seed": stage.fit.seed + seed})})
 
 
 def _resolve_paths(project: Project, folder: Path) -> Project:

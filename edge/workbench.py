@@ -6,29 +6,39 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
+from edge.compile.pack import BundleContents, pack_bundle
 from edge.compress.fit import fit
 from edge.compress.measure import MeasuredStage, StageMeasurer
 from edge.compress.recipe import run_recipe
 from edge.compress.stage import Artifact, CompressionContext
-from edge.data.dataset_folder import load_split
+from edge.data.dataset_folder import load_split, read_manifest
 from edge.data.street import project_rig
 from edge.models.fusion_model import FusionModel
+from edge.project import StreetData
+from edge.runtime.manifest import TrainingData
 from edge.runtime.model_io import GridOutput
 from edge.training.fusion_task import FusionTask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from edge.compress.fit import OnStep
     from edge.compress.samples import SampleSet
     from edge.project import Project
+    from edge.runtime.bundle import Bundle
     from edge.runtime.rig import Rig
+
+GOLDEN_CASES = 4
+LICENSES = """The graphs of this bundle hold weights that were trained by edge-fusion (Apache-2.0).
+They carry the licence that their owner gives them; data that is not generated keeps its own licence.
+"""
 
 
 @dataclass(frozen=True)
@@ -63,11 +73,14 @@ class Workbench:
         fit(model, self.train, objective, self.project.train, on_step)
         return model, time.monotonic() - started
 
-    def example_feed(self) -> dict[str, np.ndarray]:
-        """The first test sample as an engine takes it, everything present; what latencies are timed on."""
-        measurer = self.measurer
-        example = measurer.example_inputs()
-        return {name: tensor.numpy() for name, tensor in zip(measurer.input_names, example, strict=True)}
+    def example_feeds(self, count: int) -> list[dict[str, NDArray[np.float32]]]:
+        """The first test samples as an engine takes them, everything present, at batch 1."""
+        names, test = self.measurer.input_names, self.measurer.test
+        present = np.ones((1, len(test.inputs)), np.float32)
+        return [
+            dict(zip(names, (*(t[i : i + 1].numpy() for t in test.inputs), present), strict=True))
+            for i in range(min(count, len(test)))
+        ]
 
     def measure_teacher(self, model: FusionModel, seconds: float) -> MeasuredStage:
         """The teacher as the first stage."""
@@ -91,6 +104,36 @@ class Workbench:
             on_step=on_step,
         )
         return run_recipe(self.project.recipe, teacher, context, self.measurer)
+
+    def pack(self, stages: Sequence[MeasuredStage], out: Path) -> Bundle:
+        """Packs the last stage: its INT8 dialects, and the FP32 graph of the stage it was quantized from.
+
+        Every modality state that the last stage was measured in counts as validated, with its score on the
+        validation split.
+        """
+        last = stages[-1]
+        # Later stages replace earlier graphs of the same dialect.
+        graphs = {dialect: graph for stage in stages for dialect, graph in stage.graphs.items()}
+        contents = BundleContents(
+            name=self.project.name,
+            graphs=graphs,
+            model_io=self.project.io,
+            rig=self.rig,
+            recipe=self.project.model_dump(mode="json", by_alias=True),
+            data=self._training_data(),
+            validated_states={state: m["score"] for state, m in last.record.gate_metrics.items()},
+            golden_inputs=self.example_feeds(GOLDEN_CASES),
+            licenses=LICENSES,
+            stages=[stage.record for stage in stages],
+            calibration_digest=last.artifact.calibration_digest,
+            seed=self.project.train.seed,
+        )
+        return pack_bundle(out, contents)
+
+    def _training_data(self) -> TrainingData:
+        if isinstance(self.project.data, StreetData):
+            return TrainingData(kind="simulated", description="the street simulator of edge.runtime.simulate")
+        return TrainingData(kind="recorded", description=read_manifest(self.dataset).name)
 
 
 def open_workbench(project: Project, dataset: Path, on_step: Callable[[], None] | None = None) -> Workbench:

@@ -54,7 +54,7 @@ def compress_stages(bench: Workbench, teacher: MeasuredStage, steps: Steps) -> l
 def time_all(bench: Workbench, stages: list[MeasuredStage], steps: Steps) -> StageTimings:
     """Latency of every stage's deployed graph, interleaved, one thread."""
     done = steps.counter("Time all stages, interleaved", 2 * TIMING_ROUNDS)
-    return time_stages(stages, bench.example_feed(), rounds=TIMING_ROUNDS, on_round=lambda: done(1))
+    return time_stages(stages, bench.example_feeds(1)[0], rounds=TIMING_ROUNDS, on_round=lambda: done(1))
 
 
 def stage_reports(stages: list[MeasuredStage], timings: StageTimings) -> list[StageReport]:
