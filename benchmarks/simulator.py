@@ -1,4 +1,4 @@
-"""What the street simulator costs: milliseconds of processor time on one core for a frame, a sweep, a second of sound, an example.
+"""What the street simulator costs, in milliseconds of one core: a frame, a sweep, a second of sound, an example.
 
     python benchmarks/simulator.py [--streets 60] [--json]
 

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from edge.runtime.simulate.slabs import Boxes, Floats
 from edge.runtime.simulate.street import Thing
 
-_PAINT_M = 32.0  # farther off, lamps and stripes on bodies are drawn only where they tell the class
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:

@@ -78,13 +78,14 @@ class Hits:
 
     def faces(self) -> NDArray[np.int32]:
         """`FACES * box + face` of each ray, -1 where there is none."""
-        found = np.full(self.boxes.shape, -1, np.int32)
-        row, column = np.nonzero(self.boxes >= 0)
-        box = self.boxes[row, column]
+        found = np.full(self.boxes.size, -1, np.int32)
+        met = np.flatnonzero(self.boxes.ravel() >= 0)
+        row, column = np.divmod(met, self.boxes.shape[1])
+        box = self.boxes.ravel()[met]
         over = self.rows.near[box, row] > self.columns.near[box, column]
         face = np.where(over, np.int32(TOP), self.columns.face[box, column])
-        found[row, column] = np.int32(FACES) * box + face
-        return found
+        found[met] = np.int32(FACES) * box + face
+        return found.reshape(self.boxes.shape)
 
 
 def cast(fan: Fan, origin: Floats, boxes: Boxes, distance: Floats) -> Hits:
