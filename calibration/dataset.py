@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -148,7 +148,7 @@ class CalibrationSet:
     def save(self, folder: Path) -> None:
         """Writes `manifest.json` and `tensors.npz`; the folder appears whole."""
         with atomic_folder(folder) as partial:
-            np.savez(partial / _ARRAYS, allow_pickle=False, **_numbered(self.tensors))
+            np.savez(partial / _ARRAYS, **_numbered(self.tensors))
             text = json.dumps(self.manifest.model_dump(mode="json", by_alias=True), indent=1)
             (partial / _MANIFEST).write_text(text + "\n", encoding="utf-8")
 
@@ -200,7 +200,7 @@ def _check_tensors(
         if reference is not None and _record(values) != reference[name]:
             wanted, found = reference[name], _record(values)
             raise DataError(
-                f"tensor '{name}' is {found.dtype} {found.shape} instead of {wanted.dtype} {wanted.shape} a sample",
+                f"a sample of '{name}' is {found.dtype} {found.shape} instead of {wanted.dtype} {wanted.shape}",
                 "prepare the samples with the model's io.yaml",
             )
         _check_finite(ids, name, values)
@@ -235,12 +235,12 @@ def _record(values: NDArray[np.generic]) -> TensorRecord:
 
 
 def _masked(values: NDArray[np.generic], keep: NDArray[np.float32]) -> NDArray[np.generic]:
-    masked = values.copy()
+    masked: NDArray[np.generic] = values.copy()
     masked[keep == 0] = 0
     return masked
 
 
-def _numbered(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+def _numbered(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, Any]:
     return {f"t{index}": values for index, values in enumerate(tensors.values())}
 
 

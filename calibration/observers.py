@@ -107,9 +107,10 @@ def symmetric_scale(ceiling: float, smallest: float = 1e-7) -> float:
 
 
 def _bin_edges() -> NDArray[np.float64]:
-    bits = np.arange(BINS // 2, dtype=np.uint32) << _SHIFT
-    edges = np.append(bits.view(np.float32).astype(np.float64), np.inf)
-    return np.append(edges, np.full(BINS + 1 - len(edges), np.inf))
+    finite = np.arange(255 << _MANTISSA_BITS, dtype=np.uint32) << _SHIFT
+    edges = np.full(BINS + 1, np.inf)
+    edges[: len(finite)] = finite.view(np.float32)
+    return edges
 
 
 def _squared_error(values: NDArray[np.float64], ceiling: float) -> NDArray[np.float64]:

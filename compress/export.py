@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +11,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from edge.compress.quantize.pt2e import quiet
+from edge.compress.quantize.placement import module_paths
 from edge.compress.quantize.tidy import tidy
+from edge.compress.quantize.tracing import first_line, quiet, trace
 from edge.runtime.capabilities import require_module
 from edge.runtime.errors import ModelError
 
@@ -40,7 +42,7 @@ def export_onnx(
     """
     _check_arguments(example_inputs, input_names)
     with quiet(), torch.no_grad():
-        expected = _as_tuple(model(*example_inputs))
+        expected = _outputs(model, example_inputs)
         if len(expected) != len(output_names):
             raise ModelError(
                 f"the model has {len(expected)} outputs but {len(output_names)} names", "name each one"
@@ -62,7 +64,7 @@ def check_graph(graph: onnx.ModelProto) -> None:
         onnx.checker.check_model(graph, full_check=True)
     except Exception as error:
         raise ModelError(
-            f"the exported graph is not valid ONNX ({_first_line(error)})", "report it with the model"
+            f"the exported graph is not valid ONNX ({first_line(error)})", "report it with the model"
         ) from error
 
 
@@ -94,18 +96,15 @@ def run_graph(graph: onnx.ModelProto, feeds: dict[str, NDArray[np.generic]]) -> 
         return list(session.run(None, {k: v for k, v in feeds.items() if k in taken}))
     except Exception as error:
         raise ModelError(
-            f"ONNX Runtime refuses the graph ({_first_line(error)})", "report it with the model"
+            f"ONNX Runtime refuses the graph ({first_line(error)})", "report it with the model"
         ) from error
 
 
 def _export(
     model: nn.Module, example_inputs: tuple[Tensor, ...], input_names: Sequence[str], output_names: Sequence[str]
 ) -> onnx.ModelProto:
-    training = model.training
-    if not isinstance(model, torch.fx.GraphModule):
-        model.eval()
+    program = trace(model, example_inputs)
     try:
-        program = torch.export.export(model, example_inputs, strict=False)
         exported = torch.onnx.export(
             program,
             example_inputs,
@@ -116,15 +115,25 @@ def _export(
             output_names=list(output_names),
             verbose=False,
         )
-        assert exported is not None
-        return exported.model_proto
-    except Exception as error:
+    except Exception as error:  # wraps whatever the translation of an operator raised
         raise ModelError(
-            f"the model does not export to ONNX ({_first_line(error)})", "rewrite that layer"
+            _untranslated(program, error), "rewrite that layer with operators that ONNX has"
         ) from error
-    finally:
-        if not isinstance(model, torch.fx.GraphModule):
-            model.train(training)
+    assert exported is not None
+    return exported.model_proto
+
+
+def _untranslated(program: torch.export.ExportedProgram, error: BaseException) -> str:
+    """Names the operator without an ONNX form, and its layer."""
+    causes = [error]
+    while causes[-1].__cause__ is not None:
+        causes.append(causes[-1].__cause__)
+    said = re.search(r"target=torch\.ops\.\w+\.(\w+)", " ".join(str(cause) for cause in causes))
+    for node in program.graph.nodes:
+        if said and node.op == "call_function" and said[1] in str(node.target):
+            layer = (module_paths(node) or ("forward",))[-1]
+            return f"layer '{layer}' does not export to ONNX (operator {node.target})"
+    return f"the model does not export to ONNX ({first_line(causes[-1])})"
 
 
 def _check_arguments(example_inputs: tuple[Tensor, ...], input_names: Sequence[str]) -> None:
@@ -137,10 +146,18 @@ def _check_arguments(example_inputs: tuple[Tensor, ...], input_names: Sequence[s
             raise ModelError(f"example input '{name}' has shape {tuple(tensor.shape)}", "give it a batch of 1")
 
 
-def _as_tuple(outputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
-    return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+def _outputs(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """What the module gives in evaluation."""
+    graph_module = isinstance(model, torch.fx.GraphModule)
+    training = model.training
+    if not graph_module:
+        model.eval()
+    try:
+        outputs = model(*inputs)
+    finally:
+        if not graph_module:
+            model.train(training)
+    outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
+    if not isinstance(outputs, tuple | list) or not all(isinstance(t, Tensor) for t in outputs):
+        raise ModelError(f"the model returns {type(outputs).__name__}", "return a tensor or a tuple of tensors")
+    return tuple(outputs)

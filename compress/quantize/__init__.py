@@ -1,1 +1,1 @@
-"""INT8 by post-training quantization: where Q/DQ pairs stand, which scales they carry, and the dialects written."""
+"""INT8 by post-training quantization: where Q/DQ pairs stand, their scales, and the dialects written."""

@@ -2,38 +2,25 @@
 
 `s8` is for TensorRT and ARM: activations int8 with zero point 0, weights int8 per channel on axis 0, float biases.
 
-`u8` is for ONNX Runtime on x86, whose fast kernels multiply uint8 by int8. It keeps every scale, so that a value lands
-on the same step of the same grid: a tensor that may be negative has zero point 128 and the same levels shifted; one
-that may not (behind a ReLU, and through pooling, concatenation and sums of such) has zero point 0, and the ReLU is
-dropped, because the clip at level 0 does its work. The one difference: zero point 0 clips at 255 steps where int8
-clips at 127, so values that calibration never saw, or chose to clip, come through. The finer step `s * 127 / 255`
+`u8` is for ONNX Runtime on x86, whose fast kernels multiply uint8 by int8. It keeps every scale, so that a value
+lands on the same step of the same grid: a tensor that may be negative has zero point 128 and the same levels
+shifted; one that may not (behind a ReLU, through pooling, concatenation and sums of such) has zero point 0, and
+the ReLU is dropped, because the clip at level 0 does its work. The one difference: zero point 0 clips at 255 steps
+where int8 clips at 127, so that values beyond the calibrated ceiling come through. The finer step `s * 127 / 255`
 would use all 256 levels, but then the two dialects round differently, and it is `s8` that the gates measured.
-Biases become int32 on the scale activation x weight. A convolution whose result stays float (a head, or one that is
-followed by an operator without an integer kernel) becomes ConvInteger and a rescaling.
+Other clips move behind the Q, onto the levels. Biases become int32 on the scale activation x weight.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import onnx
 
+from edge.compress.quantize.float_results import product_scales, write_float_results
 from edge.compress.quantize.onnx_graph import OnnxGraph, attribute, make_node
+from edge.compress.quantize.signs import DROPPED_RELU, Signs
 from edge.compress.quantize.tidy import tidy
 from edge.runtime.errors import ModelError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-WEIGHTED = ("Conv", "Gemm", "MatMul")
-_SIGN_KEEPING = {
-    *("QuantizeLinear", "DequantizeLinear", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"),
-    *("ReduceMean", "ReduceMax", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather"),
-    *("Resize", "Expand", "Identity"),
-}
-_SIGN_KEEPING_IF_ALL = {"Concat", "Add", "Mul", "Max"}
-_NEVER_NEGATIVE = {"Relu", "Sigmoid", "Softmax", "Abs", "Exp", "HardSigmoid"}
 
 
 def write_s8(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -58,8 +45,9 @@ def write_u8(s8: onnx.ModelProto) -> onnx.ModelProto:
     graph = OnnxGraph(write_s8(s8))
     _drop_relus(graph)
     _shift_activations(graph)
+    _quantize_before_clips(graph)
+    write_float_results(graph)
     _quantize_biases(graph)
-    _integer_float_convolutions(graph)
     return tidy(graph.finish())
 
 
@@ -79,11 +67,11 @@ def _drop_relus(graph: OnnxGraph) -> None:
             continue
         users = readers.get(node.output[0], [])
         if users and all(user.op_type == "QuantizeLinear" for user in users):
-            node.op_type = "Identity"  # still marks its result as never negative; removed with the shift
+            node.op_type = DROPPED_RELU  # still says that its result is never negative
 
 
 def _shift_activations(graph: OnnxGraph) -> None:
-    signs = _Signs(graph)
+    signs = Signs(graph)
     for node in list(graph.nodes):
         if node.op_type == "QuantizeLinear" or (
             node.op_type == "DequantizeLinear" and node.input[0] not in graph.constants
@@ -92,16 +80,49 @@ def _shift_activations(graph: OnnxGraph) -> None:
             node.input[:] = [node.input[0], node.input[1], graph.add_constant(np.array(zero, np.uint8))]
         elif node.op_type == "DequantizeLinear" and not graph.array(node.input[1]).ndim:
             _shift_constant(graph, node, signs)
-    for node in [n for n in graph.nodes if n.op_type == "Identity"]:
+    for node in [n for n in graph.nodes if n.op_type == DROPPED_RELU]:
         graph.redirect(node.output[0], node.input[0])
         graph.nodes.remove(node)
 
 
-def _shift_constant(graph: OnnxGraph, node: onnx.NodeProto, signs: _Signs) -> None:
+def _shift_constant(graph: OnnxGraph, node: onnx.NodeProto, signs: Signs) -> None:
     values = graph.array(node.input[0]).astype(np.int16)
     zero = 0 if signs.never_negative(node.input[0]) else 128
     shifted = graph.add_constant((values + zero).astype(np.uint8))
     node.input[:] = [shifted, node.input[1], graph.add_constant(np.array(zero, np.uint8))]
+
+
+def _quantize_before_clips(graph: OnnxGraph) -> None:
+    """Quantizing and clipping may change places: rounding keeps the order of values, so levels clip the same."""
+    readers = graph.readers()
+    for clip in [n for n in graph.nodes if n.op_type == "Clip"]:
+        users = readers.get(clip.output[0], [])
+        quantized = len(users) == 1 and users[0].op_type == "QuantizeLinear"
+        if (
+            clip.output[0] in graph.outputs
+            or not quantized
+            or any(i and i not in graph.constants for i in clip.input[1:])
+        ):
+            continue
+        quantize = users[0]
+        floor, ceiling = _clip_levels(graph, clip, quantize)
+        quantize.input[0] = clip.input[0]
+        graph.nodes.remove(clip)
+        if floor > 0 or ceiling < np.iinfo(np.uint8).max:
+            result = quantize.output[0]
+            quantize.output[0] = graph.fresh("levels")
+            limits = [graph.add_constant(np.array(level, np.uint8)) for level in (floor, ceiling)]
+            graph.nodes.append(make_node("Clip", [quantize.output[0], *limits], result))
+
+
+def _clip_levels(graph: OnnxGraph, clip: onnx.NodeProto, quantize: onnx.NodeProto) -> tuple[int, int]:
+    scale, zero = float(graph.array(quantize.input[1])), int(graph.array(quantize.input[2]))
+    limits = [*clip.input[1:], "", ""][:2]
+    values = [
+        float(graph.array(i)) if i else fallback for i, fallback in zip(limits, (-np.inf, np.inf), strict=True)
+    ]
+    floor, ceiling = (int(np.clip(np.rint(np.float32(v) / np.float32(scale)) + zero, 0, 255)) for v in values)
+    return floor, ceiling
 
 
 def _quantize_biases(graph: OnnxGraph) -> None:
@@ -109,7 +130,7 @@ def _quantize_biases(graph: OnnxGraph) -> None:
     for node in list(graph.nodes):
         if node.op_type not in ("Conv", "Gemm") or len(node.input) < 3 or node.input[2] not in graph.constants:
             continue
-        scales = _product_scales(graph, makers, node)
+        scales = product_scales(graph, makers, node)
         if scales is None:
             continue
         levels = np.rint(graph.array(node.input[2]).astype(np.float64) / scales)
@@ -118,80 +139,3 @@ def _quantize_biases(graph: OnnxGraph) -> None:
         name = graph.fresh("bias")
         graph.nodes.append(make_node("DequantizeLinear", inputs, name, axis=0))
         node.input[2] = name
-
-
-def _product_scales(
-    graph: OnnxGraph, makers: dict[str, onnx.NodeProto], node: onnx.NodeProto
-) -> NDArray[np.float64] | None:
-    """Activation scale x weight scales of a quantized layer, one per output channel."""
-    pair = [makers.get(name) for name in node.input[:2]]
-    if any(maker is None or maker.op_type != "DequantizeLinear" for maker in pair):
-        return None
-    activation, weight = (graph.array(maker.input[1]).astype(np.float64) for maker in pair if maker is not None)
-    product: NDArray[np.float64] = np.atleast_1d(activation * weight)
-    return product
-
-
-def _integer_float_convolutions(graph: OnnxGraph) -> None:
-    makers, readers = graph.producers(), graph.readers()
-    for node in [n for n in graph.nodes if n.op_type == "Conv"]:
-        scales = _product_scales(graph, makers, node)
-        users = readers.get(node.output[0], [])
-        if scales is None or (users and all(u.op_type == "QuantizeLinear" for u in users)):
-            continue
-        _to_conv_integer(graph, makers, node, scales)
-
-
-def _to_conv_integer(
-    graph: OnnxGraph, makers: dict[str, onnx.NodeProto], node: onnx.NodeProto, scales: NDArray[np.float64]
-) -> None:
-    activation, weight = makers[node.input[0]], makers[node.input[1]]
-    rank = len(graph.constants[weight.input[0]].dims)
-    sums, cast, scaled = (graph.fresh(stem) for stem in ("sums", "cast", "scaled"))
-    integer = make_node("ConvInteger", [activation.input[0], weight.input[0], activation.input[2]], sums)
-    integer.attribute.extend(node.attribute)
-    integer.name = node.name
-    per_channel = scales.astype(np.float32).reshape(-1, *[1] * (rank - 2))
-    steps = [integer]
-    bias = node.input[2] if len(node.input) > 2 else ""
-    if bias:
-        levels = graph.array(makers[bias].input[0]).reshape(-1, *[1] * (rank - 2))
-        shifted = graph.fresh("shifted")
-        steps.append(make_node("Add", [sums, graph.add_constant(levels)], shifted))
-        sums = shifted
-    steps += [
-        make_node("Cast", [sums], cast, to=onnx.TensorProto.FLOAT),
-        make_node("Mul", [cast, graph.add_constant(per_channel)], scaled),
-    ]
-    steps[-1].output[0] = node.output[0]
-    graph.nodes.remove(node)
-    graph.nodes.extend(steps)
-
-
-class _Signs:
-    """Which tensors cannot hold a negative value, whatever the input."""
-
-    def __init__(self, graph: OnnxGraph) -> None:
-        self._graph = graph
-        self._makers = graph.producers()
-        self._known: dict[str, bool] = {}
-
-    def never_negative(self, name: str) -> bool:
-        """Whether `name` is behind a ReLU or made of such tensors."""
-        if name not in self._known:
-            self._known[name] = self._look(name)
-        return self._known[name]
-
-    def _look(self, name: str) -> bool:
-        if name in self._graph.constants:
-            return bool(np.all(self._graph.array(name) >= 0))
-        node = self._makers.get(name)
-        if node is None:
-            return False
-        if node.op_type in _NEVER_NEGATIVE or (node.op_type == "Identity" and node.output[0] == name):
-            return True
-        if node.op_type in _SIGN_KEEPING:
-            return self.never_negative(node.input[0])
-        if node.op_type in _SIGN_KEEPING_IF_ALL:
-            return all(self.never_negative(i) for i in node.input)
-        return False

@@ -60,16 +60,23 @@ def integer_kernels(model: onnx.ModelProto | bytes) -> KernelReport:
         ModelError: ONNX Runtime does not load the graph.
     """
     data = model if isinstance(model, bytes) else model.SerializeToString()
-    nodes = list(optimized_graph(data).graph.node)
-    operators = Counter(n.op_type for n in nodes)
+    graph = optimized_graph(data).graph
+    constants = {t.name for t in graph.initializer}
+    operators = Counter(n.op_type for n in graph.node)
+    layers = Counter(n.op_type for n in graph.node if not _is_rescaling(n, constants))
     kinds = {
         kind: KernelCount(
-            integer=sum(operators[op] for op in _INTEGER[kind]), float=sum(operators[op] for op in _FLOAT[kind])
+            integer=sum(layers[op] for op in _INTEGER[kind]), float=sum(layers[op] for op in _FLOAT[kind])
         )
         for kind in _INTEGER
     }
     conversions = operators["QuantizeLinear"] + operators["DequantizeLinear"]
     return KernelReport(kinds=kinds, conversions=conversions, operators=dict(sorted(operators.items())))
+
+
+def _is_rescaling(node: onnx.NodeProto, constants: set[str]) -> bool:
+    """Additions and multiplications of one tensor with a constant join nothing: they are part of a layer."""
+    return node.op_type in ("Add", "Mul") and any(i in constants for i in node.input)
 
 
 def optimized_graph(data: bytes) -> onnx.ModelProto:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -46,7 +46,7 @@ class OnnxGraph:
                 found.setdefault(name, []).append(node)
         return found
 
-    def array(self, name: str) -> NDArray[np.generic]:
+    def array(self, name: str) -> NDArray[Any]:
         """The values of a constant."""
         return np.asarray(numpy_helper.to_array(self.constants[name]))
 
@@ -56,10 +56,10 @@ class OnnxGraph:
         key = constant_key(tensor)
         for name, known in self.constants.items():
             if known.data_type == tensor.data_type and constant_key(known) == key:
-                return name
+                return str(name)
         tensor.name = self.fresh("c")
         self.constants[tensor.name] = tensor
-        return tensor.name
+        return str(tensor.name)
 
     def fresh(self, stem: str) -> str:
         """A tensor name that is not in use; `tidy` shortens it."""

@@ -1,7 +1,8 @@
 """Where Q/DQ pairs stand: TensorRT's rules for explicit quantization, as a PT2E `Quantizer`.
 
 - Convolutions and linears take INT8 activations (per tensor) and weights (per channel, axis 0); biases stay float.
-- Nothing stands between a convolution, or an addition, and its activation function.
+- Nothing stands between a convolution, or an addition, and its activation function (ReLU or a clip).
+- A convolution's result is INT8 too where another quantized layer comes after it; a head's last one stays float.
 - Additions, gates (multiplications) and concatenations take INT8 where one of their inputs comes from a quantized
   layer and their result goes to one; elsewhere (a transformer's residual stream) they stay float.
 - Inputs of an addition share one scale, and so do inputs and result of a concatenation or of an operator that only
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from edge.calibration.observers import Observer
 
 aten = torch.ops.aten
-WEIGHTED = {aten.conv1d.default, aten.conv2d.default, aten.linear.default}
+CONVOLUTIONS = {aten.conv1d.default, aten.conv2d.default}
+WEIGHTED = CONVOLUTIONS | {aten.linear.default}
 ADDITIONS = {aten.add.Tensor, aten.add_.Tensor}
 GATES = {aten.mul.Tensor, aten.mul_.Tensor}
 CONCATENATIONS = {aten.cat.default, aten.concat.default}
@@ -111,9 +113,12 @@ class _Plan:
         demanded = _backward(nodes, quantized, joining)
         self._parents: dict[Node, Node] = {}
         self.tensors: dict[Node, None] = {}
+        before = _ancestors(nodes, quantized)
         for node in nodes:
             if node in quantized:
                 self._want(node.all_input_nodes[:1])
+                if node.target in CONVOLUTIONS and node in before:
+                    self._want([_with_activation(node)])
             elif node in demanded and any(i in island for i in node.all_input_nodes):
                 self._want_passing(node, joining)
 
@@ -184,6 +189,19 @@ def _backward(nodes: list[Node], quantized: set[Node], joining: set[Node]) -> se
             if passes or (user in quantized and user.all_input_nodes[0] is node):
                 demanded.add(node)
     return demanded
+
+
+def _ancestors(nodes: list[Node], quantized: set[Node]) -> set[Node]:
+    found: set[Node] = set()
+    for node in reversed(nodes):
+        if any(user in found or user in quantized for user in node.users):
+            found.add(node)
+    return found
+
+
+def _with_activation(node: Node) -> Node:
+    users = list(node.users)
+    return users[0] if len(users) == 1 and users[0].target in FUSED_ACTIVATIONS else node
 
 
 def _has_own_weight(node: Node) -> bool:

@@ -12,6 +12,13 @@ from edge.compress.quantize.onnx_graph import OnnxGraph, constant_key
 
 _DIGITS = string.ascii_lowercase + string.digits
 _PURE = {"QuantizeLinear", "DequantizeLinear", "Cast", "Reshape", "Relu", "Gather", "Sub", "Unsqueeze", "Squeeze"}
+_QDQ = {"QuantizeLinear", "DequantizeLinear"}
+_DEFAULTS = {
+    ("Conv", "group"): 1,
+    ("Reshape", "allowzero"): 0,
+    ("MaxPool", "ceil_mode"): 0,
+    ("MaxPool", "storage_order"): 0,
+}
 _WEIGHTED = {"Conv", "Gemm", "MatMul"}
 
 
@@ -24,6 +31,7 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     _name_layers(graph)
     _lift_constant_nodes(graph)
     _merge_constants(graph)
+    _drop_defaults(graph)
     _merge_nodes(graph)
     _rename_tensors(graph)
     tidied = graph.finish()
@@ -120,6 +128,25 @@ def _short(number: int) -> str:
         text += _DIGITS[number % len(_DIGITS)]
         number //= len(_DIGITS)
     return text
+
+
+def _drop_defaults(graph: OnnxGraph) -> None:
+    for node in graph.nodes:
+        scalar_scale = node.op_type in _QDQ and node.input[1] in graph.constants
+        scalar_scale = scalar_scale and not graph.constants[node.input[1]].dims
+        kept = [a for a in node.attribute if not (_is_default(node, a) or (scalar_scale and a.name == "axis"))]
+        copies = [onnx.AttributeProto.FromString(a.SerializeToString()) for a in kept]
+        del node.attribute[:]
+        node.attribute.extend(copies)
+
+
+def _is_default(node: onnx.NodeProto, attribute: onnx.AttributeProto) -> bool:
+    key = (node.op_type, attribute.name)
+    if key == ("Conv", "dilations"):
+        return set(attribute.ints) == {1}
+    if key == ("Conv", "auto_pad"):
+        return bool(attribute.s == b"NOTSET")
+    return key in _DEFAULTS and bool(attribute.i == _DEFAULTS[key])
 
 
 def _strip(model: onnx.ModelProto) -> None:
