@@ -63,6 +63,70 @@ class LogMel:
     ) -> None: ...
     def features(self, samples: NDArray[np.float32], output: NDArray[np.float32]) -> None: ...
 
+class SyncStream:
+    def __init__(
+        self,
+        period_ns: int,
+        min_period_ns: int,
+        tolerance_ns: int,
+        latency_offset_ns: int,
+        transport_ns: int | None,
+        max_age_ns: int,
+        window_ns: int,
+        absence: int,
+        clock: int,
+    ) -> None: ...
+
+class Synchronization:
+    def push(
+        self, stream: int, stamp_ns: int, arrival_ns: int, handle: int, duration_ns: int, now_ns: int
+    ) -> bool: ...
+    def advance(self, now_ns: int) -> bool: ...
+    def flush(self, now_ns: int) -> bool: ...
+    def next_deadline_ns(self) -> int | None: ...
+    def take_sets(self) -> list[tuple[int, int, int, int, bool, list[tuple[int, int, int, list[int]]]]]: ...
+    def take_released(self) -> list[tuple[int, int, int]]: ...
+    def replay(
+        self,
+        streams: NDArray[np.int64],
+        stamps_ns: NDArray[np.int64],
+        arrivals_ns: NDArray[np.int64],
+        durations_ns: NDArray[np.int64],
+    ) -> None: ...
+    def timed_replay(
+        self,
+        streams: NDArray[np.int64],
+        stamps_ns: NDArray[np.int64],
+        arrivals_ns: NDArray[np.int64],
+        durations_ns: NDArray[np.int64],
+    ) -> tuple[float, int]: ...
+    def health(self, stream: int) -> tuple[int, list[int], int, int, int, int, bool, int, int, int, float]: ...
+
+class AnchoredSync(Synchronization):
+    def __init__(self, streams: Sequence[SyncStream], anchor: int, budget_ns: int, remap: bool) -> None: ...
+    @property
+    def budget_ns(self) -> int: ...
+    @property
+    def ticks_skipped(self) -> int: ...
+
+class ExactSync(Synchronization):
+    def __init__(self, streams: Sequence[SyncStream], queue_size: int, monotonic: bool, remap: bool) -> None: ...
+
+class LatestSync(Synchronization):
+    def __init__(self, streams: Sequence[SyncStream], anchor: int, remap: bool) -> None: ...
+
+class OptimalSync(Synchronization):
+    def __init__(
+        self,
+        streams: Sequence[SyncStream],
+        anchor: int,
+        queue_size: int,
+        age_penalty: float,
+        max_interval_ns: int | None,
+        lower_bounds_ns: Sequence[int],
+        remap: bool,
+    ) -> None: ...
+
 def decode_grid(
     logits: NDArray[np.float32],
     log_distance: NDArray[np.float32],

@@ -19,6 +19,9 @@
 #include "edge/projection.hpp"
 
 namespace nb = nanobind;
+
+void bind_synchronize(nb::module_& m);  // bind_synchronize.cpp
+
 using namespace nb::literals;
 
 namespace {
@@ -197,6 +200,7 @@ NB_MODULE(_core, m) {
     bind_projection(m);
     bind_image(m);
     bind_logmel(m);
+    bind_synchronize(m);
     m.def("decode_grid", &decode, "logits"_a.noconvert(), "log_distance"_a.noconvert(), "threshold"_a,
           "distance_ratio"_a);
 }

@@ -1,0 +1,66 @@
+#include "edge/sync/stream_clock.hpp"
+
+#include <algorithm>
+
+namespace edge::sync {
+namespace {
+
+constexpr Nanos kSmallestStep = 200 * kMillisecond;
+constexpr Nanos kStepPeriods = 3;
+constexpr Nanos kSmoothing = 16;  // messages over which the usual delay follows
+
+}  // namespace
+
+StreamClock::StreamClock(const StreamConfig& config)
+    : latency_offset_ns_(config.latency_offset_ns),
+      transport_ns_(std::max<Nanos>(config.transport_ns, 0)),
+      threshold_ns_(std::max(kStepPeriods * config.period_ns, kSmallestStep)),
+      largest_change_ns_(std::max<Nanos>(config.period_ns / 4, kMillisecond)),
+      shift_ns_(config.latency_offset_ns),
+      learned_(config.transport_ns == kUnknown ? 0 : kLearning),
+      delay_ns_(transport_ns_) {}
+
+Nanos StreamClock::deviation(Nanos mapped_ns, Nanos arrival_ns) const {
+    return learned_ < kLearning ? 0 : minus(minus(arrival_ns, mapped_ns), delay_ns_);
+}
+
+Nanos StreamClock::learned_delay(Nanos delay_ns) {
+    first_delays_ns_[learned_++] = delay_ns;
+    const Nanos* d = first_delays_ns_;
+    if (learned_ < kLearning) {
+        return *std::min_element(d, d + learned_);
+    }
+    return std::max(std::min(d[0], d[1]), std::min(std::max(d[0], d[1]), d[2]));
+}
+
+void StreamClock::learn(Nanos mapped_ns, Nanos arrival_ns) {
+    const Nanos delay = minus(arrival_ns, mapped_ns);
+    negative_delays_ += delay < 0;
+    min_delay_ns_ = std::min(min_delay_ns_, delay);
+    drift_.add(arrival_ns, delay);
+    if (learned_ < kLearning) {
+        delay_ns_ = learned_delay(delay);
+        return;
+    }
+    // Clipped, so that one late message hardly moves it.
+    delay_ns_ += std::clamp(minus(delay, delay_ns_), -largest_change_ns_, largest_change_ns_) / kSmoothing;
+}
+
+void StreamClock::step(Nanos by_ns) {
+    shift_ns_ = plus(shift_ns_, by_ns);
+    ++epoch_;
+    min_delay_ns_ = kNever;
+    drift_.clear();
+}
+
+void StreamClock::describe(StreamHealth& health) const {
+    health.epoch = epoch_;
+    health.epoch_offset_ns = minus(shift_ns_, latency_offset_ns_);
+    health.negative_delays = negative_delays_;
+    health.delay_ns = delay_ns_;
+    health.min_delay_ns = known() ? std::min(min_delay_ns_, delay_ns_) : 0;
+    health.offset_estimate_ns = known() ? minus(transport_ns_, delay_ns_) : 0;
+    health.drift_ppm = drift_.ppm();
+}
+
+}  // namespace edge::sync
