@@ -9,6 +9,7 @@ import torch
 
 from edge.compress.evaluate import evaluate
 from edge.compress.export import export_onnx
+from edge.compress.fit import set_layout
 from edge.compress.macs import macs
 from edge.compress.quantize.dialects import write_s8, write_u8
 from edge.compress.record import StageRecord
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import onnx
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from edge.compress.evaluate import Runner
     from edge.compress.samples import SampleSet
@@ -70,7 +71,7 @@ class StageMeasurer:
         example = self.example_inputs()
         proto = export_onnx(artifact.model, example, self.input_names, self.output_names)
         graphs = _dialects(proto) if artifact.quantized else {"fp32": proto.SerializeToString()}
-        run = self._onnx_runner(graphs[GATED_DIALECT]) if artifact.quantized else artifact.model
+        run = self._onnx_runner(graphs[GATED_DIALECT]) if artifact.quantized else module_runner(artifact.model)
         batch = 1 if artifact.quantized else 64
         inherited = before.record if artifact.quantized and before else None
         record = StageRecord(
@@ -119,6 +120,18 @@ class StageMeasurer:
 
     def _onnx_runner(self, graph: bytes) -> Runner:
         return onnx_runner(graph, self.input_names, self.output_names)
+
+
+def module_runner(model: nn.Module) -> Runner:
+    """A float module as a function of positional tensors, in the layout that is fastest on CPUs."""
+    model = set_layout(model, torch.channels_last)
+
+    def run(*tensors: Tensor) -> Sequence[Tensor]:
+        laid_out = (t.contiguous(memory_format=torch.channels_last) if t.dim() == 4 else t for t in tensors)
+        outputs: Sequence[Tensor] = model(*laid_out)
+        return outputs
+
+    return run
 
 
 def onnx_runner(graph: bytes, input_names: Sequence[str], output_names: Sequence[str]) -> Runner:

@@ -85,8 +85,11 @@ def export_float(model: nn.Module, example_inputs: tuple[Tensor, ...], max_batch
         ModelError: It does not export; the message names the layer.
     """
     # At batch 1 torch.export would specialise the batch to 1.
-    inputs = tuple(torch.cat([t, t]) if len(t) == 1 else t for t in example_inputs)
+    inputs = tuple(torch.cat([t, t]) if len(t) == 1 else t.clone() for t in example_inputs)
     batch = torch.export.Dim("batch", min=1, max=max_batch)
-    program = trace(model, inputs, tuple({0: batch} for _ in inputs))
+    shapes = torch.export.ShapesCollection()  # keyed by tensor, so that forward(*tensors) works as well
+    for tensor in inputs:
+        shapes[tensor] = {0: batch}
+    program = trace(model, inputs, shapes)
     module: GraphModule = program.module()
     return module

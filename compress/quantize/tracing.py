@@ -6,7 +6,7 @@ import io
 import logging
 import warnings
 from contextlib import contextmanager, redirect_stderr
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ _NOISY = ("torch", "torch.onnx", "torch.export", "torchao", "onnxscript", "onnx_
 
 
 def trace(
-    model: nn.Module, inputs: tuple[Tensor, ...], dynamic_shapes: tuple[dict[int, Any], ...] | None = None
+    model: nn.Module, inputs: tuple[Tensor, ...], dynamic_shapes: torch.export.ShapesCollection | None = None
 ) -> torch.export.ExportedProgram:
     """Exports a module as it behaves in evaluation.
 

@@ -15,7 +15,7 @@ def demo(
     ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Of the data, the training and the run.")] = 0,
 ) -> None:
-    """Train a camera + lidar + audio model on simulated streets, compress it, and run it on synchronized streams."""
+    """Train a camera + lidar + audio model on simulated streets, compress it, run it on synchronized streams."""
     from rich.console import Console
 
     from edge.cli.build_steps import compress_stages, finish, open_project, time_all, train_teacher
