@@ -85,7 +85,7 @@ def _draw_points(axes: Any, points_px: NDArray[np.floating], depth_m: NDArray[np
         points_px[far_first, 0],
         points_px[far_first, 1],
         c=depth_m[far_first],
-        s=3.5,
+        s=5,
         cmap="turbo_r",
         norm=LogNorm(*_DEPTH_SHOWN_M, clip=True),
         linewidths=0,
