@@ -6,7 +6,7 @@ import io
 import logging
 import warnings
 from contextlib import contextmanager, redirect_stderr
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ def trace(
             model.eval()
         # On failure torch.export prints the graph so far to stderr.
         with quiet(), redirect_stderr(io.StringIO()), torch.no_grad(), _followed(model, layers):
-            return torch.export.export(model, inputs, dynamic_shapes=dynamic_shapes, strict=False)
+            return torch.export.export(model, inputs, dynamic_shapes=cast("Any", dynamic_shapes), strict=False)
     except Exception as error:  # torch.export raises dozens of kinds, all of them the model's
         where = f"layer '{layers[-1]}'" if layers else "the model's forward"
         raise ModelError(

@@ -1,0 +1,148 @@
+"""The BUILD path on a small street dataset: draw, train, distil, prune, quantize, pack, in one go."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import yaml
+
+from edge.data.dataset_folder import load_split, read_manifest
+from edge.data.street import prepare_dataset
+from edge.project import Project, load_project, preset_path
+from edge.runtime.bundle import Bundle
+from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from edge.runtime.errors import ModelError
+from edge.training.checkpoint import CheckpointManifest, load_checkpoint, save_checkpoint
+from edge.workbench import Workbench, open_workbench
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge.compress.measure import MeasuredStage
+
+pytestmark = pytest.mark.integration
+
+SMALL = {
+    "data": {"train": 96, "validation": 12, "test": 12},
+    "teacher": {
+        "encoders": {
+            "camera": {"embedding": 16, "hidden": [24, 48], "depths": [1, 1]},
+            "lidar": {"embedding": 16, "hidden": [24, 48], "depths": [1, 1]},
+            "audio": {"embedding": 8, "hidden": [16, 32], "depths": [1, 1]},
+        },
+        "fusion": {"channels": 48},
+    },
+    "student": {
+        "encoders": {
+            "camera": {"embedding": 8, "hidden": [16, 32], "depths": [1, 1]},
+            "lidar": {"embedding": 8, "hidden": [16, 32], "depths": [1, 1]},
+            "audio": {"embedding": 8, "hidden": [16, 16], "depths": [1, 1]},
+        },
+        "fusion": {"channels": 32},
+    },
+    "train": {"epochs": 2, "batch_size": 16},
+    "recipe": {
+        "stages": [
+            {"stage": "distill", "fit": {"epochs": 2, "batch_size": 16}},
+            {"stage": "prune", "prune": {"macs_ratio": 0.7}, "fit": {"epochs": 1, "batch_size": 16}},
+            {"stage": "quantize", "samples": 32},
+        ]
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    path = tmp_path_factory.mktemp("project") / "small.yaml"
+    path.write_text(yaml.safe_dump({"base": str(preset_path("street_demo")), **SMALL}))
+    return load_project(path)
+
+
+@pytest.fixture(scope="module")
+def bench(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    return open_workbench(project, prepare_dataset(project, tmp_path_factory.mktemp("data") / "street"))
+
+
+@pytest.fixture(scope="module")
+def stages(bench: Workbench) -> list[MeasuredStage]:
+    model, seconds = bench.train_teacher()
+    teacher = bench.measure_teacher(model, seconds)
+    return [teacher, *bench.compress(teacher)]
+
+
+def test_every_stage_is_measured_in_every_state(stages: list[MeasuredStage]) -> None:
+    assert [s.record.name for s in stages] == ["teacher", "student", "prune", "quantize"]
+    for stage in stages:
+        assert set(stage.record.metrics) == {
+            "all", "no_camera", "no_lidar", "no_audio", "only_camera", "only_lidar", "only_audio",
+        }  # fmt: skip
+        assert {"score", "detection_f1", "event_f1"} <= set(stage.record.metrics["all"])
+
+
+def test_every_stage_shrinks_what_it_should(stages: list[MeasuredStage]) -> None:
+    teacher, student, pruned, quantized = (s.record for s in stages)
+    assert student.params < teacher.params
+    assert pruned.macs <= 0.71 * student.macs
+    assert pruned.params < student.params
+    assert quantized.bytes < pruned.bytes / 2
+
+
+def test_the_two_int8_dialects_agree(stages: list[MeasuredStage]) -> None:
+    assert stages[-1].record.notes["u8_agrees_with_s8"] >= 0.995
+
+
+def test_the_bundle_holds_the_chain_and_runs(
+    bench: Workbench, stages: list[MeasuredStage], tmp_path: Path
+) -> None:
+    packed = bench.pack(stages, tmp_path / "bundle")
+    bundle = Bundle.open(tmp_path / "bundle")
+    assert bundle.id == packed.id
+    assert set(bundle.dialects) == {"fp32", "s8", "u8"}
+    assert set(bundle.states) == set(stages[-1].record.gate_metrics)
+    engine = OnnxRuntimeEngine(bundle.graph("s8"), "s8")
+    for inputs, expected in zip(bundle.golden_inputs(), bundle.golden_outputs("s8"), strict=True):
+        for name, value in engine.run(inputs).items():
+            np.testing.assert_allclose(value, expected[name], atol=1e-4)
+
+
+def test_splits_share_no_street_and_redrawing_is_exact(project: Project, bench: Workbench, tmp_path: Path) -> None:
+    manifest = read_manifest(bench.dataset)
+    ids = [i for members in manifest.splits.values() for i in members.ids]
+    assert len(set(ids)) == len(ids) == 120
+    again = prepare_dataset(project, tmp_path / "again")
+    for first, second in zip(load_split(bench.dataset, "test").inputs, load_split(again, "test").inputs, strict=True):
+        assert bool((first == second).all())
+
+
+def test_a_prepared_dataset_is_used_again_only_if_it_is_the_same(project: Project, bench: Workbench) -> None:
+    before = (bench.dataset / "dataset.json").stat().st_mtime_ns
+    assert prepare_dataset(project, bench.dataset) == bench.dataset
+    assert (bench.dataset / "dataset.json").stat().st_mtime_ns == before
+
+
+def test_a_checkpoint_rebuilds_the_teacher(
+    project: Project, bench: Workbench, stages: list[MeasuredStage], tmp_path: Path
+) -> None:
+    manifest = CheckpointManifest(project=project, dataset=bench.dataset, record=stages[0].record)
+    save_checkpoint(tmp_path / "teacher", manifest, stages[0].artifact.model)
+    loaded = load_checkpoint(tmp_path / "teacher")
+    assert loaded.manifest == manifest
+    example = bench.measurer.example_inputs()
+    for ours, theirs in zip(loaded.model(*example), stages[0].artifact.model(*example), strict=True):
+        np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), atol=1e-5)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(
+    project: Project, bench: Workbench, stages: list[MeasuredStage], tmp_path: Path
+) -> None:
+    manifest = CheckpointManifest(project=project, dataset=bench.dataset, record=stages[0].record)
+    save_checkpoint(tmp_path / "teacher", manifest, stages[0].artifact.model)
+    path = tmp_path / "teacher" / "checkpoint.json"
+    content = json.loads(path.read_text())
+    content["project"]["teacher"]["fusion"]["channels"] = 64
+    path.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="fusion"):
+        load_checkpoint(tmp_path / "teacher")
