@@ -1,0 +1,115 @@
+"""Makes the AV digits dataset: spoken digits in street noise, paired with noisy images of the same digits.
+
+python examples/av_digits/prepare.py ../shared/data runs/av_digits/data
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+from digit_samples import IMAGE_SIGMA, PIXEL_HIGH, PIXEL_LOW, SNR_DB, draw_digit
+from digit_splits import BACKGROUND, IMAGES, INDICES, read_material
+from rich.console import Console
+from rich.progress import track
+
+from edge.data.dataset_folder import SPLITS, DatasetManifest, Split, SplitSpec, TensorSpec, create_arrays
+from edge.project import load_project
+from edge.runtime.atomic import atomic_folder
+from edge.runtime.errors import EdgeError
+from edge.runtime.model_io import PresentInput
+from edge.runtime.preprocess import Preprocessor
+from edge.runtime.rig import load_rig
+
+if TYPE_CHECKING:
+    from digit_splits import Material
+
+    from edge.runtime.model_io import ModelIO
+
+HERE = Path(__file__).resolve().parent
+TARGET = TensorSpec(name="target_digit", dtype="int64", shape=())
+
+
+def main(
+    data: Annotated[Path, typer.Argument(help="Folder with fsdd/, mnist/ and scaper_street/.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the dataset; replaced where it exists.")],
+    train: Annotated[int, typer.Option(min=1, help="Training samples.")] = 16000,
+    validation: Annotated[int, typer.Option(min=1, help="Validation samples.")] = 1600,
+    test: Annotated[int, typer.Option(min=1, help="Test samples.")] = 4000,
+    held_out_speaker: Annotated[
+        str | None, typer.Option(help="Test on this speaker alone, whom training never hears.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
+) -> None:
+    """Writes training, validation and test samples, ready for `edge train examples/av_digits/project.yaml`."""
+    try:
+        model_io = load_project(HERE / "project.yaml").io
+        material = read_material(data, held_out_speaker)
+        counts: dict[Split, int] = {"train": train, "validation": validation, "test": test}
+        manifest = _manifest(model_io, material, counts, {"held_out_speaker": held_out_speaker, "seed": seed})
+        with atomic_folder(out) as folder:
+            _draw(folder, manifest, model_io, material, seed)
+    except EdgeError as error:
+        Console(stderr=True).print(f"error: {error}", markup=False)
+        sys.exit(error.exit_code)
+
+
+def _draw(
+    folder: Path, manifest: DatasetManifest, model_io: ModelIO, material: dict[Split, Material], seed: int
+) -> None:
+    preprocessor = Preprocessor(model_io, load_rig(HERE / "rig.yaml"))
+    window = preprocessor.window_samples("audio")
+    shutil.copyfile(HERE / "rig.yaml", folder / "rig.yaml")
+    for split, arrays in create_arrays(folder, manifest).items():
+        rows = range(len(manifest.splits[split].ids))
+        for row in track(rows, f"Draw the {split} split", console=Console(stderr=True)):
+            generator = np.random.default_rng([seed, SPLITS.index(split), row])
+            digit = draw_digit(material[split], row, window, generator)
+            tensors = preprocessor.inputs(digit.payloads)
+            for spec in manifest.inputs:
+                arrays[spec.name][row] = tensors[spec.name][0]
+            arrays[TARGET.name][row] = digit.digit
+        for array in arrays.values():
+            array.flush()
+
+
+def _manifest(
+    model_io: ModelIO, material: dict[Split, Material], counts: dict[Split, int], settings: dict[str, object]
+) -> DatasetManifest:
+    task: dict[str, object] = {
+        "indices": INDICES,
+        "images": IMAGES,
+        "background": BACKGROUND,
+        "image_sigma": IMAGE_SIGMA,
+        "pixel_range": (PIXEL_LOW, PIXEL_HIGH),
+        "snr_db": SNR_DB,
+        "io": model_io.model_dump(mode="json", by_alias=True),
+    }
+    return DatasetManifest(
+        schema=1,
+        name="av-digits",
+        provenance=task | settings,
+        inputs=tuple(
+            TensorSpec(name=item.tensor, dtype="float32", shape=item.shape[1:])
+            for item in model_io.inputs
+            if not isinstance(item, PresentInput)
+        ),
+        targets=(TARGET,),
+        splits={split: _members(split, material[split], count) for split, count in counts.items()},
+    )
+
+
+def _members(split: Split, material: Material, count: int) -> SplitSpec:
+    names = [recording.name for recording in material.recordings]
+    return SplitSpec(
+        ids=tuple(f"{split}-{row}" for row in range(count)),
+        recordings=tuple(names[row % len(names)] for row in range(count)),
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
