@@ -69,6 +69,7 @@ class Preprocessor:
         self._windows: dict[str, int] = {}
         for item in model_io.inputs:
             if isinstance(item, PresentInput):
+                self._shapes[item.tensor] = (1, len(item.streams))
                 for stream in item.streams:
                     rig.stream(stream)
                 continue
@@ -83,34 +84,40 @@ class Preprocessor:
         """How many audio samples of `stream` must be kept up to the anchor's stamp; 0 for other streams."""
         return self._windows.get(stream, 0)
 
-    def inputs(self, payloads: Mapping[str, Payload]) -> dict[str, NDArray[np.float32]]:
+    def inputs(
+        self, payloads: Mapping[str, Payload], out: Mapping[str, NDArray[np.float32]] | None = None
+    ) -> dict[str, NDArray[np.float32]]:
         """Every tensor of the model, in the order of its inputs.
 
         Args:
             payloads: By stream. One that is absent gives zeros, and 0 in `present`. An AudioChunk ends at the
                 anchor's stamp; of a longer one than needed the end is used.
+            out: Contiguous float32 tensors to write into, of the shapes that an earlier call gave (such as
+                `batch[i : i + 1]`); new ones are made for tensors that are not there. Reusing them saves the pages
+                that fresh memory costs.
 
         Raises:
             SampleError: A payload does not fit the rig or the model; the message names the stream.
         """
+        given = out or {}
         tensors: dict[str, NDArray[np.float32]] = {}
         for item in self._items:
+            name = item.tensor
+            tensor = given[name] if name in given else np.empty(self._shapes[name], np.float32)
             if isinstance(item, PresentInput):
-                row = [1.0 if name in payloads else 0.0 for name in item.streams]
-                tensors[item.tensor] = np.array([row], np.float32)
-            elif item.stream not in payloads:
-                tensors[item.tensor] = np.zeros(self._shapes[item.tensor], np.float32)
+                tensor[0] = [1.0 if stream in payloads else 0.0 for stream in item.streams]
+            elif item.stream in payloads:
+                self._write(name, item.stream, payloads[item.stream], tensor)
             else:
-                tensors[item.tensor] = self._make(item.tensor, item.stream, payloads[item.stream])
+                tensor.fill(0.0)
+            tensors[name] = tensor
         return tensors
 
-    def _make(self, tensor: str, stream: str, payload: Payload) -> NDArray[np.float32]:
-        out = np.empty(self._shapes[tensor], np.float32)
+    def _write(self, tensor: str, stream: str, payload: Payload, out: NDArray[np.float32]) -> None:
         try:
             self._features[tensor].write(payload, out[0])
         except SampleError as error:
             raise SampleError(f"stream '{stream}': {error.problem}", error.remedy) from error
-        return out
 
 
 class _ImageFeature:

@@ -210,6 +210,35 @@ def test_distortion_bends_the_view() -> None:
     assert (view[3] != make_view().run(cloud)[3]).any()
 
 
+LENSES = [
+    Distortion(),
+    Distortion(model="plumb_bob", coefficients=(-0.37, 0.2, 0.01, -0.02, -0.07)),
+    Distortion(model="plumb_bob", coefficients=(0.4, 0, 0, 0)),
+    Distortion(model="rational", coefficients=(0.6, -0.2, 5e-4, -3e-4, -0.02, 0.95, -0.05, -0.04)),
+    Distortion(model="fisheye", coefficients=(0.05, -0.02, 0.006, -0.002)),
+]
+
+
+@pytest.mark.parametrize("lens", LENSES)
+@pytest.mark.parametrize("focal", [10.0, 60.0, 300.0])
+def test_whatever_is_skipped_early_is_not_seen(lens: Distortion, focal: float) -> None:
+    """Clouds of one point take every shortcut; the projection of single pixels takes none."""
+    rng = np.random.default_rng(int(focal))
+    camera = Intrinsics(width=64, height=32, fx=focal, fy=focal, cx=40, cy=10, distortion=lens)
+    rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    T = np.eye(4)
+    T[:3, :3], T[:3, 3] = rotation * np.sign(np.linalg.det(rotation)), (3, -20, 5)
+    ray = rng.normal((0, 0, 1), (45 / focal, 25 / focal, 0), (1500, 3))
+    in_camera = ray * rng.uniform(0.01, 85, (1500, 1)) * rng.choice([1, 1, 1, -1], (1500, 1))
+    points = np.column_stack([(in_camera - T[:3, 3]) @ T[:3, :3], np.ones(1500)]).astype(np.float32)
+    uvz, seen = PointProjector(camera, T).pixels(points)
+    resize = make_resize_map((64, 32), (64, 32), "stretch")
+    view = LidarView(camera, resize, T, T_BASE)
+    found = np.array([view.run(points[i : i + 1])[3].any() for i in range(len(points))])
+    assert 20 < seen.sum() < 1480
+    np.testing.assert_array_equal(found, seen & (uvz[:, 2] <= 80))
+
+
 clouds = st.lists(
     st.tuples(
         st.floats(-5, 90, width=32),

@@ -103,6 +103,19 @@ def test_nothing_at_all_gives_only_zeros() -> None:
     assert not any(v.any() for v in Preprocessor(make_io(), RIG).inputs({}).values())
 
 
+def test_tensors_go_into_the_rows_of_a_batch() -> None:
+    preprocessor, given = Preprocessor(make_io(), RIG), payloads()
+    deaf = {k: v for k, v in given.items() if k != "audio"}
+    batch = {k: np.full((2, *v.shape[1:]), np.nan, np.float32) for k, v in preprocessor.inputs({}).items()}
+    for i, chosen in enumerate((given, deaf)):
+        rows = {k: v[i : i + 1] for k, v in batch.items()}
+        found = preprocessor.inputs(chosen, out=rows)
+        assert all(found[name] is rows[name] for name in rows)
+    for name, value in batch.items():
+        expected = [preprocessor.inputs(chosen)[name] for chosen in (given, deaf)]
+        np.testing.assert_array_equal(value, np.concatenate(expected))
+
+
 @pytest.mark.parametrize("mode", ["letterbox", "crop"])
 def test_the_view_maps_pixels_exactly_as_the_image_does(mode: Any) -> None:
     image = IMAGE.model_copy(update={"resize": mode, "shape": (1, 3, 40, 40)})

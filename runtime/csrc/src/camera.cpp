@@ -118,6 +118,19 @@ double Camera::radial(double radius) const {
     return radius;
 }
 
+double Camera::reach(double distorted) const {
+    constexpr int kSteps = 2000;
+    // |(2 p1 xy + p2 (r^2 + 2 x^2), p1 (r^2 + 2 y^2) + 2 p2 xy)| <= 4 (|p1| + |p2|) r^2
+    const double tangential = lens_ == Lens::kFisheye ? 0.0 : 4.0 * (std::fabs(k_[2]) + std::fabs(k_[3]));
+    int last = 0;
+    for (int step = 1; step < kSteps; ++step) {
+        const double radius = std::tan(kHalfPi * step / kSteps);
+        const bool valid = radius * radius <= max_radius2_;
+        last = valid && radial(radius) - tangential * radius * radius <= distorted ? step : last;
+    }
+    return last + 2 < kSteps ? std::tan(kHalfPi * (last + 2) / kSteps) : std::numeric_limits<double>::infinity();
+}
+
 // The polynomial is monotonic up to the limit, so a bisection over the angle cannot miss.
 double Camera::radius_from_distorted(double distorted) const {
     double low = 0.0;

@@ -30,12 +30,14 @@ EDGE_INLINE Pixel load_pixel(const float* at) {
     return pixel;
 }
 
-// Samples a packed row of three channels (and one float of padding) into pixels of four floats.
-EDGE_CLONES void interpolate_three(const float* row, const std::int32_t* first, const std::int32_t* second,
-                                   const float* weight, std::size_t count, float* pixels) {
+// Samples a packed row of three channels into pixels of four floats. The row is padded by two pixels: the last
+// one's neighbour has no weight, but is read.
+EDGE_CLONES void interpolate_three(const float* row, const std::uint32_t* first, const float* weight,
+                                   std::size_t count, float* pixels) {
     for (std::size_t i = 0; i < count; ++i) {
-        const Pixel low = load_pixel(row + 3 * first[i]);
-        const Pixel value = low + (load_pixel(row + 3 * second[i]) - low) * weight[i];
+        const float* at = row + 3 * std::size_t{first[i]};
+        const Pixel low = load_pixel(at);
+        const Pixel value = low + (load_pixel(at + 3) - low) * weight[i];
         std::memcpy(pixels + 4 * i, &value, sizeof(value));
     }
 }
@@ -47,11 +49,11 @@ EDGE_CLONES void normalize_channel(const float* pixels, float gain, float offset
     }
 }
 
-void interpolate_one(const float* row, const std::int32_t* first, const std::int32_t* second, const float* weight,
-                     std::size_t count, float* samples) {
+void interpolate_one(const float* row, const std::uint32_t* first, const float* weight, std::size_t count,
+                     float* samples) {
     for (std::size_t i = 0; i < count; ++i) {
-        const float low = row[first[i]];
-        samples[i] = low + (row[second[i]] - low) * weight[i];
+        const float* at = row + first[i];
+        samples[i] = at[0] + (at[1] - at[0]) * weight[i];
     }
 }
 
@@ -71,9 +73,8 @@ ImageResizer::Taps ImageResizer::make_taps(int from, int to) {
     const double scale = static_cast<double>(from) / to;
     for (int i = 0; i < to; ++i) {
         const double at = std::clamp((i + 0.5) * scale - 0.5, 0.0, from - 1.0);
-        const int first = static_cast<int>(at);
-        taps.first.push_back(first);
-        taps.second.push_back(std::min(first + 1, from - 1));
+        const double first = std::floor(at);
+        taps.first.push_back(static_cast<std::uint32_t>(first));
         taps.weight.push_back(static_cast<float>(at - first));
     }
     return taps;
@@ -110,9 +111,8 @@ void ImageResizer::run(const ImageView& image, bool reverse, float* output) cons
     if (target_.width != columns_ || target_.height != rows_) {
         std::fill_n(output, static_cast<std::ptrdiff_t>(channels_) * rows_ * columns_, 0.0F);
     }
-    // The padding lets the last pixel be loaded as four floats.
-    std::vector<float> blended(static_cast<std::size_t>(source_.width) * static_cast<std::size_t>(image.channels) +
-                               1);
+    const auto padded = static_cast<std::size_t>(source_.width) + 2;
+    std::vector<float> blended(padded * static_cast<std::size_t>(image.channels));
     std::vector<float> sampled(4 * across_.first.size());
     for (int y = 0; y < target_.height; ++y) {
         blend_rows(image, y, blended.data());
@@ -124,8 +124,9 @@ void ImageResizer::run(const ImageView& image, bool reverse, float* output) cons
 void ImageResizer::blend_rows(const ImageView& image, int y, float* blended) const {
     const auto row = static_cast<std::size_t>(y);
     const std::uint8_t* origin = image.data + source_.y * image.row_stride + source_.x * image.column_stride;
-    const std::uint8_t* a = origin + down_.first[row] * image.row_stride;
-    const std::uint8_t* b = origin + down_.second[row] * image.row_stride;
+    const auto first = static_cast<int>(down_.first[row]);
+    const std::uint8_t* a = origin + first * image.row_stride;
+    const std::uint8_t* b = origin + std::min(first + 1, source_.height - 1) * image.row_stride;
     const float weight = down_.weight[row];
     const auto width = static_cast<std::size_t>(source_.width);
     const auto channels = static_cast<std::size_t>(image.channels);
@@ -151,7 +152,7 @@ void ImageResizer::write_row(const float* blended, int image_channels, bool reve
                               static_cast<std::size_t>(target_.x);
     const auto interpolate = image_channels == 1 ? interpolate_one : interpolate_three;
     const auto normalize = image_channels == 1 ? normalize_packed : normalize_channel;
-    interpolate(blended, across_.first.data(), across_.second.data(), across_.weight.data(), count, sampled);
+    interpolate(blended, across_.first.data(), across_.weight.data(), count, sampled);
     for (std::size_t c = 0; c < static_cast<std::size_t>(channels_); ++c) {
         const std::size_t from = image_channels == 1 ? 0 : (reverse ? 2 - c : c);
         normalize(sampled + from, gain_[c], offset_[c], count, output + c * plane + start);

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <memory>
+#include <cstring>
 #include <stdexcept>
 
 #include "edge/natural_log.hpp"
@@ -16,6 +16,23 @@ namespace {
 float reflectance_of(const float* point) { return point[3] > 0.0F ? std::min(point[3], 1.0F) : 0.0F; }
 
 float clip(float value) { return std::min(std::max(value, -1.0F), 1.0F); }
+
+std::size_t index_of(float holder) {
+    std::uint32_t index;
+    std::memcpy(&index, &holder, sizeof(index));
+    return index;
+}
+
+// Cells encoded together: few enough that most runs without a return are skipped.
+constexpr std::size_t kCells = 64;
+
+EDGE_CLONES bool any_depth(const float* depths, std::size_t count) {
+    std::int32_t found = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        found |= depths[i] != 0.0F ? 1 : 0;
+    }
+    return found != 0;
+}
 
 // Depths to codes, in place.
 EDGE_CLONES void encode_depths(float* depths, std::size_t count, float nearest, float gain) {
@@ -31,13 +48,6 @@ void project_points(const Camera& camera, const Transform& camera_from_lidar, co
     pixels({camera, camera_from_lidar, window, 0.0, 0.0}, points.data, points.count, uvz, visible);
 }
 
-struct LidarView::Hits {
-    float* depth;           // the view's first channel, 0 where there is no return yet
-    std::uint32_t* holder;  // index of the point that holds the cell; set only where depth is not 0
-    std::uint32_t* cells;   // cells with a return
-    std::size_t count;
-};
-
 LidarView::LidarView(const Camera& camera, const Transform& camera_from_lidar, const std::array<double, 4>& base_z,
                      const ViewScale& scale, int rows, int columns, const Window& window)
     : camera_(camera),
@@ -46,6 +56,7 @@ LidarView::LidarView(const Camera& camera, const Transform& camera_from_lidar, c
       scale_(scale),
       rows_(rows),
       columns_(columns),
+      plane_(static_cast<std::size_t>(std::max(rows, 0)) * static_cast<std::size_t>(std::max(columns, 0))),
       depth_gain_(static_cast<float>(2.0 / std::log(scale.z_max / scale.z_min))),
       height_middle_(0.5 * (scale.height_min + scale.height_max)),
       height_gain_(2.0 / (scale.height_max - scale.height_min)) {
@@ -57,45 +68,75 @@ LidarView::LidarView(const Camera& camera, const Transform& camera_from_lidar, c
     }
     window_ = {std::max(window.left, -0.5), std::max(window.top, -0.5), std::min(window.right, columns - 0.5),
                std::min(window.bottom, rows - 0.5)};
+    bound_sides();
+}
+
+// Two upright planes through the camera that hold all that it can see. They are moved outwards by much more than
+// single precision can get wrong for a point within the depth range.
+void LidarView::bound_sides() {
+    const Transform& T = camera_from_lidar_;
+    double distorted = 0.0;
+    for (const double u : {window_.left, window_.right}) {
+        for (const double v : {window_.top, window_.bottom}) {
+            const double x = (u - camera_.cx()) / camera_.fx(), y = (v - camera_.cy()) / camera_.fy();
+            distorted = std::max(distorted, std::hypot(x, y));
+        }
+    }
+    const double reach = camera_.reach(distorted);
+    left_ = right_ = {0.0F, 0.0F, 0.0F, 1.0F};
+    if (!std::isfinite(reach)) {
+        return;
+    }
+    const double farthest = (1.0 + reach) * scale_.z_max + std::hypot(T[3], T[7], T[11]);
+    const double room = 1e-5 * (1.0 + reach) * farthest;
+    for (std::size_t i = 0; i < 4; ++i) {
+        const double outwards = reach * T[8 + i] + (i == 3 ? room : 0.0);
+        left_[i] = static_cast<float>(outwards + T[i]);
+        right_[i] = static_cast<float>(outwards - T[i]);
+    }
 }
 
 void LidarView::fill(Points points, float* view) const {
-    const std::size_t cells = static_cast<std::size_t>(rows_) * static_cast<std::size_t>(columns_);
-    std::fill_n(view, 4 * cells, 0.0F);
-    const std::unique_ptr<std::uint32_t[]> scratch(new std::uint32_t[2 * cells]);
-    Hits hits{view, scratch.get(), scratch.get() + cells, 0};
-    keep_nearest(points, hits);
-    write_cells(points.data, hits, view);
+    std::fill_n(view, 4 * plane_, 0.0F);
+    keep_nearest(points, view);
+    for (std::size_t start = 0; start < plane_; start += kCells) {
+        const std::size_t count = std::min(kCells, plane_ - start);
+        if (any_depth(view + start, count)) {
+            encode_block(points.data, start, count, view);
+        }
+    }
 }
 
-void LidarView::keep_nearest(Points points, Hits& hits) const {
+// Until the cells are encoded, the first channel holds depths (0: no return yet) and the second the bits of the
+// index of the point that holds the cell: a view needs no other memory.
+void LidarView::keep_nearest(Points points, float* view) const {
     const ProjectionLoop loop{camera_, camera_from_lidar_, window_, static_cast<double>(columns_), scale_.z_max};
     std::array<std::int32_t, kBlock> cells;
     std::array<float, kBlock> depths;
     for (std::size_t start = 0; start < points.count; start += kBlock) {
         const std::size_t count = std::min(kBlock, points.count - start);
-        if (!any_in_front(loop, points.data + 4 * start, count)) {
+        if (!any_between(left_, right_, points.data + 4 * start, count)) {
             continue;
         }
         locate(loop, points.data + 4 * start, count, cells.data(), depths.data());
         for (std::size_t i = 0; i < count; ++i) {
             if (cells[i] >= 0) {
-                keep(points.data, start + i, depths[i], static_cast<std::size_t>(cells[i]), hits);
+                keep(points.data, start + i, depths[i], static_cast<std::size_t>(cells[i]), view);
             }
         }
     }
 }
 
-void LidarView::keep(const float* points, std::size_t index, float depth, std::size_t cell, Hits& hits) const {
-    const float held = hits.depth[cell];
-    if (held == 0.0F) {
-        hits.cells[hits.count++] = static_cast<std::uint32_t>(cell);
-    } else if (depth > held ||
-               (depth == held && !wins_tie(points + 4 * index, points + 4 * std::size_t{hits.holder[cell]}))) {
+void LidarView::keep(const float* points, std::size_t index, float depth, std::size_t cell, float* view) const {
+    const float held = view[cell];
+    float* holder = view + plane_ + cell;
+    if (held != 0.0F &&
+        (depth > held || (depth == held && !wins_tie(points + 4 * index, points + 4 * index_of(*holder))))) {
         return;
     }
-    hits.depth[cell] = depth;
-    hits.holder[cell] = static_cast<std::uint32_t>(index);
+    view[cell] = depth;
+    const auto bits = static_cast<std::uint32_t>(index);
+    std::memcpy(holder, &bits, sizeof(bits));
 }
 
 // Of two points at exactly the same depth the more reflective wins, then the higher: the view must not depend on
@@ -112,23 +153,23 @@ float LidarView::height_code(const float* point) const {
     return clip(static_cast<float>((height - height_middle_) * height_gain_));
 }
 
-void LidarView::write_cells(const float* points, const Hits& hits, float* view) const {
-    const std::size_t plane = static_cast<std::size_t>(rows_) * static_cast<std::size_t>(columns_);
-    std::array<float, kBlock> depths;
-    for (std::size_t start = 0; start < hits.count; start += kBlock) {
-        const std::size_t count = std::min(kBlock, hits.count - start);
-        const std::uint32_t* cells = hits.cells + start;
-        for (std::size_t i = 0; i < count; ++i) {
-            depths[i] = hits.depth[cells[i]];
-        }
-        encode_depths(depths.data(), count, static_cast<float>(scale_.z_min), depth_gain_);
-        for (std::size_t i = 0; i < count; ++i) {
-            const float* point = points + 4 * std::size_t{hits.holder[cells[i]]};
-            view[cells[i]] = depths[i];
-            view[plane + cells[i]] = height_code(point);
-            view[2 * plane + cells[i]] = 2.0F * reflectance_of(point) - 1.0F;
-            view[3 * plane + cells[i]] = 1.0F;
-        }
+void LidarView::encode_block(const float* points, std::size_t start, std::size_t count, float* view) const {
+    std::array<std::size_t, kCells> cells;
+    std::array<float, kCells> depths;
+    std::size_t hits = 0;
+    for (std::size_t cell = start; cell < start + count; ++cell) {
+        cells[hits] = cell;
+        depths[hits] = view[cell];
+        hits += view[cell] != 0.0F ? 1 : 0;
+    }
+    encode_depths(depths.data(), hits, static_cast<float>(scale_.z_min), depth_gain_);
+    for (std::size_t i = 0; i < hits; ++i) {
+        float* cell = view + cells[i];
+        const float* point = points + 4 * index_of(cell[plane_]);
+        cell[0] = depths[i];
+        cell[plane_] = height_code(point);
+        cell[2 * plane_] = 2.0F * reflectance_of(point) - 1.0F;
+        cell[3 * plane_] = 1.0F;
     }
 }
 

@@ -83,12 +83,15 @@ EDGE_CLONES void locate_rational(const ProjectionLoop& l, const float* p, std::s
 
 }  // namespace
 
-EDGE_CLONES bool any_in_front(const ProjectionLoop& loop, const float* points, std::size_t count) {
-    const double a = loop.transform[8], b = loop.transform[9], c = loop.transform[10], d = loop.transform[11];
-    std::int64_t found = 0;
+EDGE_CLONES bool any_between(const HalfSpace& left, const HalfSpace& right, const float* points,
+                             std::size_t count) {
+    const HalfSpace l = left, r = right;
+    std::int32_t found = 0;
     for (std::size_t i = 0; i < count; ++i) {
-        const double x = points[4 * i], y = points[4 * i + 1], z = points[4 * i + 2];
-        found += a * x + b * y + c * z + d > 0.0 ? 1 : 0;
+        const float x = points[4 * i], y = points[4 * i + 1], z = points[4 * i + 2];
+        const float inside_left = l[0] * x + l[1] * y + l[2] * z + l[3];
+        const float inside_right = r[0] * x + r[1] * y + r[2] * z + r[3];
+        found += (inside_left > 0.0F) & (inside_right > 0.0F) ? 1 : 0;
     }
     return found > 0;
 }

@@ -18,9 +18,10 @@ struct ProjectionLoop {
 
 constexpr std::size_t kBlock = 256;
 
-// Whether any of the points lies in front of the camera: a sweep's points come in order of their angle, so most of
-// those behind it can be skipped together.
-bool any_in_front(const ProjectionLoop& loop, const float* points, std::size_t count);
+// Whether any of the points lies between the two planes `left` and `right` (coefficients of x, y, z, 1; positive
+// is inside): a sweep's points come in the order of their angle, so most of those beside and behind the view can
+// be skipped together.
+bool any_between(const HalfSpace& left, const HalfSpace& right, const float* points, std::size_t count);
 
 // Cell of each point (row-major, -1 where it is not seen) and its optical depth.
 void locate(const ProjectionLoop& loop, const float* points, std::size_t count, std::int32_t* cells,

@@ -39,6 +39,10 @@ class Camera {
     // lens can image gives the nearest direction at the valid limit.
     Point2 undistort(Point2 pixel) const;
 
+    // No direction whose radius (at z = 1) is larger is imaged within `distorted` of the optical axis, where that is
+    // the distance on the distorted plane z = 1; infinity where there is no such bound. Not tight, but safe.
+    double reach(double distorted) const;
+
  private:
     double radial(double radius) const;
     double radius_from_distorted(double distorted) const;

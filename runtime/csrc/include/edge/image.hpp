@@ -47,9 +47,8 @@ class ImageResizer {
 
  private:
     struct Taps {
-        std::vector<std::int32_t> first;  // index of the nearer sample within `source`
-        std::vector<std::int32_t> second;
-        std::vector<float> weight;  // of the second
+        std::vector<std::uint32_t> first;  // index of the lower sample within `source`; the other one follows it
+        std::vector<float> weight;         // of the other one
     };
     static Taps make_taps(int from, int to);
     void blend_rows(const ImageView& image, int y, float* blended) const;

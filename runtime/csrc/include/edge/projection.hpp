@@ -12,6 +12,9 @@ namespace edge {
 // Rows 0-2 of a rigid transform, row-major.
 using Transform = std::array<double, 12>;
 
+// Coefficients of x, y, z, 1 in the points' frame: positive inside.
+using HalfSpace = std::array<float, 4>;
+
 // N points of x, y, z (m, sensor frame) and reflectance, packed.
 struct Points {
     const float* data;
@@ -55,12 +58,12 @@ class LidarView {
     int columns() const { return columns_; }
 
  private:
-    struct Hits;
-    void keep_nearest(Points points, Hits& hits) const;
-    void keep(const float* points, std::size_t index, float depth, std::size_t cell, Hits& hits) const;
+    void bound_sides();
+    void keep_nearest(Points points, float* view) const;
+    void keep(const float* points, std::size_t index, float depth, std::size_t cell, float* view) const;
+    void encode_block(const float* points, std::size_t start, std::size_t count, float* view) const;
     bool wins_tie(const float* challenger, const float* holder) const;
     float height_code(const float* point) const;
-    void write_cells(const float* points, const Hits& hits, float* view) const;
 
     Camera camera_;
     Transform camera_from_lidar_;
@@ -68,7 +71,10 @@ class LidarView {
     ViewScale scale_;
     int rows_;
     int columns_;
+    std::size_t plane_;
     Window window_;
+    HalfSpace left_{};
+    HalfSpace right_{};
     float depth_gain_;
     double height_middle_;
     double height_gain_;
