@@ -9,7 +9,7 @@ import torch
 from edge.calibration.dataset import CalibrationSet
 from edge.compress.distill import distill
 from edge.compress.prune.slimming import apply, plan
-from edge.compress.quantize.pt2e import quantize_static
+from edge.compress.quantize.tracing import quiet
 from edge.compress.samples import draw_present, mask_modalities
 from edge.compress.stage import Artifact, DistillStage, PruneStage, QuantizeStage, apply_stage
 from edge.runtime.errors import ConfigError
@@ -57,6 +57,9 @@ def _(config: PruneStage, artifact: Artifact, context: CompressionContext) -> Ar
 @apply_stage.register(QuantizeStage)
 def _(config: QuantizeStage, artifact: Artifact, context: CompressionContext) -> Artifact:
     """Scales are collected on training samples in every modality state; the model then computes in INT8."""
+    with quiet():  # torchao logs what CUDA libraries it misses
+        from edge.compress.quantize.pt2e import quantize_static
+
     calibration = draw_calibration_set(config, context)
     tensors = [torch.from_numpy(array) for array in calibration.tensors.values()]
     batches = zip(*(t.split(CALIBRATION_BATCH) for t in tensors), strict=True)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from edge.compress.distill import DistillConfig
 from edge.compress.fit import FitConfig
 from edge.compress.prune.slimming import PruneConfig
-from edge.compress.quantize.pt2e import QuantizeConfig
+from edge.compress.quantize.config import QuantizeConfig
 from edge.runtime.errors import ConfigError
 
 if TYPE_CHECKING:

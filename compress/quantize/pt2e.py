@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-from edge.calibration.observers import Observer
 from edge.compress.quantize.bias_correction import correct_biases
+from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.quantize.placement import PlacementQuantizer
 from edge.compress.quantize.tracing import quiet, trace
 from edge.runtime.errors import DataError
@@ -19,26 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from torch.fx import GraphModule
-
-
-class QuantizeConfig(BaseModel):
-    """How a model is quantized.
-
-    Attributes:
-        observer: How activations' scales are found.
-        percentile: Share in % of an activation's values that the observer `percentile` leaves unclipped.
-        keep_float: Globs on module paths whose layers stay float.
-        bias_correction: Shift each quantized layer's bias by the mean error that INT8 brings to its output.
-        max_batch: Largest batch that the quantized module takes.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    observer: Observer = "minmax"
-    percentile: float = Field(99.99, gt=50, le=100)
-    keep_float: tuple[str, ...] = ()
-    bias_correction: bool = True
-    max_batch: int = Field(4096, ge=2)
 
 
 def quantize_static(
