@@ -1,0 +1,1 @@
+"""Parts of the synchronizer: clock mapping, histories of samples, windows of sound, policies without a match."""
