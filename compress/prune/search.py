@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from edge.compress.macs import LayerMacs
     from edge.compress.prune.config import PruneConfig
     from edge.compress.prune.graph import ChannelGroup
 
@@ -48,8 +50,17 @@ class Candidates:
             ),
             untouched=dict(self.graph.blocked),
             macs_before=sum(layer.macs for layer in self.graph.layers),
-            macs_after=self._macs(cuts),
+            macs_after=self.macs(counts),
         )
+
+    def macs(self, counts: Mapping[str, int]) -> int:
+        """Multiply-accumulates that `counts` leave, from each weight's share, without building the plan."""
+        gone: dict[tuple[str, int], int] = defaultdict(int)
+        for group in self.groups:
+            removed = group.size - counts.get(group.name, group.size)
+            for slot in group.slots if removed else ():
+                gone[slot.path, slot.dim] += removed * slot.indices.shape[1]
+        return sum(self._layer_macs(layer, gone) for layer in self.graph.layers)
 
     def block_score(self, name: str, removed: int, more: int) -> float:
         """Mean importance of the channels between the `removed` and the `more` least important ones."""
@@ -60,13 +71,10 @@ class Candidates:
         order = np.argsort(self.scores[name].numpy(), kind="stable")
         return order.astype(np.int64)
 
-    def _macs(self, cuts: Mapping[str, Mapping[int, Sequence[int]]]) -> int:
-        total = 0
-        for layer in self.graph.layers:
-            cut = cuts.get(layer.weight or "", {})
-            shape = self.graph.shapes[layer.weight] if cut and layer.weight else ()
-            total += layer.macs * prod(map(len, cut.values())) // prod(shape[dim] for dim in cut)
-        return total
+    def _layer_macs(self, layer: LayerMacs, gone: Mapping[tuple[str, int], int]) -> int:
+        shape = self.graph.shapes.get(layer.weight, ()) if layer.weight else ()
+        left = [size - gone.get((layer.weight or "", dim), 0) for dim, size in enumerate(shape)]
+        return layer.macs * prod(left) // max(prod(shape), 1)
 
 
 def widths(size: int, align: int, minimum: int) -> list[int]:
@@ -95,20 +103,29 @@ def uniform_counts(groups: Sequence[ChannelGroup], ratio: float, align: int, min
 
 def search_cost(
     candidates: Candidates,
-    *,
     target: float,
-    cost: Callable[[PruningPlan], float],
+    cost: Callable[[Mapping[str, int]], float],
+    *,
     what: str,
     config: PruneConfig,
+    give_back: bool,
 ) -> dict[str, int]:
     """Removes the least important blocks over all groups until the cost is at most `target` of the original.
+
+    Args:
+        candidates: The groups with their scores.
+        target: Share of the original cost that may stay.
+        cost: What the model costs with these widths.
+        what: Its name in the error.
+        config: Alignment and limits.
+        give_back: Undo what the target does not need, at one call of `cost` per step: for costs that are computed.
 
     Raises:
         ConfigError: The target is out of reach; the message says the least that is reachable.
     """
     steps = _steps(candidates, config)
-    budget = target * cost(candidates.plan({}))
-    least = cost(candidates.plan(dict(steps)))
+    budget = target * cost({})
+    least = cost(dict(steps))
     if least > budget:
         reachable = np.ceil(target * least / budget * 1000) / 1000
         raise ConfigError(
@@ -119,11 +136,27 @@ def search_cost(
     short, enough = 0, len(steps)
     while enough - short > 1:
         middle = (short + enough) // 2
-        if cost(candidates.plan(dict(steps[:middle]))) <= budget:
+        if cost(dict(steps[:middle])) <= budget:
             enough = middle
         else:
             short = middle
-    return dict(steps[:enough])
+    taken = steps[:enough]
+    return dict(_given_back(candidates, taken, budget, cost) if give_back else taken)
+
+
+def _given_back(
+    candidates: Candidates, taken: list[tuple[str, int]], budget: float, cost: Callable[[Mapping[str, int]], float]
+) -> list[tuple[str, int]]:
+    """Undoes steps, the most important first, as long as the budget holds: the last step usually overshoots."""
+    final: set[str] = set()
+    for index in reversed(range(len(taken))):
+        group = taken[index][0]
+        fewer = taken[:index] + taken[index + 1 :]
+        if group not in final and cost(dict(fewer)) <= budget:
+            taken = fewer
+        else:
+            final.add(group)
+    return taken
 
 
 def _steps(candidates: Candidates, config: PruneConfig) -> list[tuple[str, int]]:

@@ -58,16 +58,7 @@ def plan(
     groups = _eligible(graph, config)
     scores = _scores(model, graph, config, losses)
     candidates = Candidates(graph, groups, scores)
-    if config.ratio is not None:
-        counts = uniform_counts(groups, config.ratio, config.align, config.minimum)
-    else:
-        counts = search_cost(
-            candidates,
-            target=config.macs_ratio or config.cost_ratio or 1.0,
-            cost=cost if cost is not None and config.cost_ratio is not None else _macs_after,
-            what="MACs" if config.macs_ratio is not None else "the cost",
-            config=config,
-        )
+    counts = _counts(candidates, config, cost)
     chosen = candidates.plan(counts)
     # Counted again on the pruned model: a linear layer that slides over channels has fewer positions too.
     chosen = chosen.model_copy(update={"macs_after": macs(apply(model, chosen), example_inputs)})
@@ -75,8 +66,27 @@ def plan(
     return chosen
 
 
-def _macs_after(candidate: PruningPlan) -> float:
-    return float(candidate.macs_after)
+def _counts(
+    candidates: Candidates, config: PruneConfig, cost: Callable[[PruningPlan], float] | None
+) -> dict[str, int]:
+    """Width of each group that changes."""
+    if config.ratio is not None:
+        return uniform_counts(candidates.groups, config.ratio, config.align, config.minimum)
+    if config.macs_ratio is not None:
+        return search_cost(
+            candidates, config.macs_ratio, candidates.macs, what="MACs", config=config, give_back=True
+        )
+    assert config.cost_ratio is not None
+    assert cost is not None
+    measure = cost
+    return search_cost(
+        candidates,
+        config.cost_ratio,
+        lambda counts: measure(candidates.plan(counts)),
+        what="the cost",
+        config=config,
+        give_back=False,
+    )
 
 
 def _check_arguments(
