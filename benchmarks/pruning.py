@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetModel
 
 from edge.compress.export import export_onnx
-from edge.compress.macs import macs
+from edge.compress.mac_count import macs
 from edge.compress.prune.slimming import PruneConfig, PruningPlan, apply, plan
 from edge.runtime.errors import EdgeError
 from edge.runtime.statistics import compare

@@ -11,8 +11,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from edge.compress.quantize.cleanup import tidy
 from edge.compress.quantize.placement import module_paths
-from edge.compress.quantize.tidy import tidy
 from edge.compress.quantize.tracing import first_line, quiet, trace
 from edge.runtime.capabilities import require_module
 from edge.runtime.errors import ModelError

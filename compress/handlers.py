@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from edge.calibration.dataset import CalibrationSet
-from edge.compress.distill import distill
+from edge.compress.distillation import distill
 from edge.compress.prune.slimming import apply, plan
 from edge.compress.quantize.tracing import quiet
 from edge.compress.samples import draw_present, mask_modalities

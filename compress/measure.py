@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edge.compress.evaluate import evaluate
+from edge.compress.evaluation import evaluate
 from edge.compress.export import export_onnx
-from edge.compress.fit import set_layout
-from edge.compress.macs import macs
+from edge.compress.fitting import set_layout
+from edge.compress.mac_count import macs
 from edge.compress.quantize.dialects import write_s8, write_u8
 from edge.compress.record import StageRecord
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import onnx
     from torch import Tensor, nn
 
-    from edge.compress.evaluate import Runner
+    from edge.compress.evaluation import Runner
     from edge.compress.samples import SampleSet
     from edge.compress.stage import Artifact, StageConfig
     from edge.compress.task import Task

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge.compress.distill import DistillConfig
-from edge.compress.fit import FitConfig
+from edge.compress.distillation import DistillConfig
+from edge.compress.fitting import FitConfig
 from edge.compress.prune.slimming import PruneConfig
 from edge.compress.quantize.config import QuantizeConfig
 from edge.runtime.errors import ConfigError
@@ -18,7 +18,7 @@ from edge.runtime.errors import ConfigError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from edge.compress.fit import OnStep
+    from edge.compress.fitting import OnStep
     from edge.compress.prune.slimming import PruningPlan
     from edge.compress.samples import SampleSet
     from edge.compress.task import Task

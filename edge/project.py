@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge.compress.fit import FitConfig
+from edge.compress.fitting import FitConfig
 from edge.compress.recipe import Recipe, Stage
 from edge.compress.stage import QuantizeStage
 from edge.models.fusion_model import FusionModelConfig

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from edge.compile.pack import BundleContents, pack_bundle
-from edge.compress.fit import fit
+from edge.compress.fitting import fit
 from edge.compress.measure import MeasuredStage, StageMeasurer
 from edge.compress.recipe import run_recipe
 from edge.compress.stage import Artifact, CompressionContext
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from edge.compress.fit import OnStep
+    from edge.compress.fitting import OnStep
     from edge.compress.samples import SampleSet
     from edge.project import Project
     from edge.runtime.bundle import Bundle

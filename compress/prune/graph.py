@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.compress.macs import LayerMacs, layer_macs
+from edge.compress.mac_count import LayerMacs, layer_macs
 from edge.compress.prune import layer_rules, pointwise_rules, shape_rules
 from edge.compress.prune.channels import FIXED
 from edge.compress.prune.exported import export

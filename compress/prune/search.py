@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from edge.compress.macs import LayerMacs
+    from edge.compress.mac_count import LayerMacs
     from edge.compress.prune.config import PruneConfig
     from edge.compress.prune.graph import ChannelGroup
 

@@ -6,7 +6,7 @@ import logging
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from edge.compress.macs import macs
+from edge.compress.mac_count import macs
 from edge.compress.prune.config import PruneConfig
 from edge.compress.prune.graph import ChannelGraph, channel_graph
 from edge.compress.prune.importance import norm_importance, taylor_importance

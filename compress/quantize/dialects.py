@@ -16,10 +16,10 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
+from edge.compress.quantize.cleanup import tidy
 from edge.compress.quantize.float_results import product_scales, write_float_results
 from edge.compress.quantize.onnx_graph import OnnxGraph, attribute, make_node
 from edge.compress.quantize.signs import DROPPED_RELU, Signs
-from edge.compress.quantize.tidy import tidy
 from edge.runtime.errors import ModelError
 
 
