@@ -73,9 +73,7 @@ def distill(
             loss = config.labels * task.loss(outputs, targets)
             loss = loss + config.logits * imitation_loss(outputs, wanted, task.output_kinds, config.temperature)
             for name, projector in zip(points, projectors, strict=True):
-                loss = loss + config.features * _feature_loss(
-                    projector(student_features[name]), teacher_features[name]
-                )
+                loss = loss + config.features * _feature_loss(projector(student_features[name]), teacher_features[name])
             return loss
 
         fit(trained, data, objective, fit_config, on_step)
@@ -91,8 +89,7 @@ def imitation_loss(
     (1 minus its probability of class 0 on maps, so that empty background does not drown objects).
     """
     losses = [
-        _imitate(o.float(), w.float(), kind, temperature)
-        for o, w, kind in zip(outputs, wanted, kinds, strict=True)
+        _imitate(o.float(), w.float(), kind, temperature) for o, w, kind in zip(outputs, wanted, kinds, strict=True)
     ]
     return torch.stack(losses).mean()
 
@@ -103,9 +100,7 @@ def _imitate(output: Tensor, wanted: Tensor, kind: OutputKind, temperature: floa
     if kind == "multilabel":
         return functional.binary_cross_entropy_with_logits(output, wanted.sigmoid())
     soft = functional.softmax(wanted / temperature, dim=1)
-    divergence = functional.kl_div(
-        functional.log_softmax(output / temperature, dim=1), soft, reduction="none"
-    ).sum(1)
+    divergence = functional.kl_div(functional.log_softmax(output / temperature, dim=1), soft, reduction="none").sum(1)
     if output.dim() == 2:
         return divergence.mean() * temperature**2
     weight = 0.1 + 1.0 - functional.softmax(wanted, dim=1)[:, 0]

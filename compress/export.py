@@ -44,9 +44,7 @@ def export_onnx(
     with quiet(), torch.no_grad():
         expected = _outputs(model, example_inputs)
         if len(expected) != len(output_names):
-            raise ModelError(
-                f"the model has {len(expected)} outputs but {len(output_names)} names", "name each one"
-            )
+            raise ModelError(f"the model has {len(expected)} outputs but {len(output_names)} names", "name each one")
         graph = tidy(_export(model, example_inputs, input_names, output_names))
     check_graph(graph)
     error = largest_error(graph, dict(zip(input_names, example_inputs, strict=True)), expected)
@@ -95,9 +93,7 @@ def run_graph(graph: onnx.ModelProto, feeds: dict[str, NDArray[np.generic]]) -> 
         taken = {i.name for i in session.get_inputs()}
         return list(session.run(None, {k: v for k, v in feeds.items() if k in taken}))
     except Exception as error:
-        raise ModelError(
-            f"ONNX Runtime refuses the graph ({first_line(error)})", "report it with the model"
-        ) from error
+        raise ModelError(f"ONNX Runtime refuses the graph ({first_line(error)})", "report it with the model") from error
 
 
 def _export(
@@ -116,9 +112,7 @@ def _export(
             verbose=False,
         )
     except Exception as error:  # wraps whatever the translation of an operator raised
-        raise ModelError(
-            _untranslated(program, error), "rewrite that layer with operators that ONNX has"
-        ) from error
+        raise ModelError(_untranslated(program, error), "rewrite that layer with operators that ONNX has") from error
     assert exported is not None
     return exported.model_proto
 
@@ -138,9 +132,7 @@ def _untranslated(program: torch.export.ExportedProgram, error: BaseException) -
 
 def _check_arguments(example_inputs: tuple[Tensor, ...], input_names: Sequence[str]) -> None:
     if len(example_inputs) != len(input_names):
-        raise ModelError(
-            f"{len(example_inputs)} example inputs but {len(input_names)} input names", "name each one"
-        )
+        raise ModelError(f"{len(example_inputs)} example inputs but {len(input_names)} input names", "name each one")
     for name, tensor in zip(input_names, example_inputs, strict=True):
         if tensor.ndim < 1 or len(tensor) != 1:
             raise ModelError(f"example input '{name}' has shape {tuple(tensor.shape)}", "give it a batch of 1")

@@ -71,9 +71,7 @@ def fit(
         raise DataError(f"asked to train on the '{data.split}' split", "pass the train split")
     steps = config.epochs * (len(data) // config.batch_size)
     if steps == 0:
-        raise DataError(
-            f"{len(data)} samples fill no batch of {config.batch_size}", "add data or shrink the batch"
-        )
+        raise DataError(f"{len(data)} samples fill no batch of {config.batch_size}", "add data or shrink the batch")
     generator = torch.Generator().manual_seed(config.seed)
     optimizer = torch.optim.AdamW(_parameter_groups(model, config), lr=config.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _one_cycle(step, steps, config.warmup))

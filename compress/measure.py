@@ -89,9 +89,7 @@ class StageMeasurer:
 
     def _notes(self, artifact: Artifact, graphs: dict[str, bytes]) -> dict[str, Any]:
         if not artifact.quantized:
-            return (
-                {} if artifact.plan is None else {"pruning": artifact.plan.model_dump(mode="json", by_alias=True)}
-            )
+            return {} if artifact.plan is None else {"pruning": artifact.plan.model_dump(mode="json", by_alias=True)}
         return {
             "calibration_digest": artifact.calibration_digest,
             "bytes": {dialect: len(graph) for dialect, graph in graphs.items()},

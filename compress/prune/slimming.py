@@ -66,16 +66,12 @@ def plan(
     return chosen
 
 
-def _counts(
-    candidates: Candidates, config: PruneConfig, cost: Callable[[PruningPlan], float] | None
-) -> dict[str, int]:
+def _counts(candidates: Candidates, config: PruneConfig, cost: Callable[[PruningPlan], float] | None) -> dict[str, int]:
     """Width of each group that changes."""
     if config.ratio is not None:
         return uniform_counts(candidates.groups, config.ratio, config.align, config.minimum)
     if config.macs_ratio is not None:
-        return search_cost(
-            candidates, config.macs_ratio, candidates.macs, what="MACs", config=config, give_back=True
-        )
+        return search_cost(candidates, config.macs_ratio, candidates.macs, what="MACs", config=config, give_back=True)
     assert config.cost_ratio is not None
     assert cost is not None
     measure = cost
@@ -89,9 +85,7 @@ def _counts(
     )
 
 
-def _check_arguments(
-    config: PruneConfig, losses: Losses | None, cost: Callable[[PruningPlan], float] | None
-) -> None:
+def _check_arguments(config: PruneConfig, losses: Losses | None, cost: Callable[[PruningPlan], float] | None) -> None:
     if config.importance == "taylor" and losses is None:
         raise ConfigError("importance 'taylor' needs losses", "pass losses=..., or set importance to 'norm'")
     if (config.cost_ratio is None) != (cost is None):
@@ -114,9 +108,7 @@ def _is_kept(group: ChannelGroup, globs: tuple[str, ...]) -> bool:
     return any(fnmatchcase(path, glob) for path in makers for glob in globs)
 
 
-def _scores(
-    model: nn.Module, graph: ChannelGraph, config: PruneConfig, losses: Losses | None
-) -> dict[str, Tensor]:
+def _scores(model: nn.Module, graph: ChannelGraph, config: PruneConfig, losses: Losses | None) -> dict[str, Tensor]:
     if config.importance == "taylor" and losses is not None:
         return taylor_importance(model, graph, losses)
     return norm_importance(model, graph)

@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from edge.compress.prune.graph import ChannelGraph, ChannelGroup
 
 logger = logging.getLogger(__name__)
-TOLERANCE = (
-    1e-3  # of the largest output: sums over fewer channels round differently, a wrong channel is 1000x that
-)
+TOLERANCE = 1e-3  # of the largest output: sums over fewer channels round differently, a wrong channel is 1000x that
 
 
 def without_failures(model: nn.Module, example_inputs: Inputs, graph: ChannelGraph) -> ChannelGraph:
@@ -66,9 +64,7 @@ def _together(model: nn.Module, inputs: Inputs, graph: ChannelGraph) -> ChannelG
     return replace(graph, groups=(), blocked={**graph.blocked, **blocked})
 
 
-def _failure(
-    model: nn.Module, inputs: Inputs, graph: ChannelGraph, groups: tuple[ChannelGroup, ...]
-) -> str | None:
+def _failure(model: nn.Module, inputs: Inputs, graph: ChannelGraph, groups: tuple[ChannelGroup, ...]) -> str | None:
     """What goes wrong when every other channel of the groups is cut."""
     kept = {group.name: np.arange(0, group.size, 2) for group in groups}
     expected = _outputs(masked(model, graph, kept), inputs)
@@ -80,9 +76,7 @@ def _failure(
     if len(found) != len(expected) or any(a.shape != b.shape for a, b in zip(found, expected, strict=True)):
         return "the shape of an output changes with it"
     pairs = zip(found, expected, strict=True)
-    return (
-        None if all(_near(a, b) for a, b in pairs) else "the outputs change in ways that the graph does not show"
-    )
+    return None if all(_near(a, b) for a, b in pairs) else "the outputs change in ways that the graph does not show"
 
 
 def masked(model: nn.Module, graph: ChannelGraph, kept: Mapping[str, Labels]) -> nn.Module:

@@ -118,9 +118,7 @@ def _quantize_before_clips(graph: OnnxGraph) -> None:
 def _clip_levels(graph: OnnxGraph, clip: onnx.NodeProto, quantize: onnx.NodeProto) -> tuple[int, int]:
     scale, zero = float(graph.array(quantize.input[1])), int(graph.array(quantize.input[2]))
     limits = [*clip.input[1:], "", ""][:2]
-    values = [
-        float(graph.array(i)) if i else fallback for i, fallback in zip(limits, (-np.inf, np.inf), strict=True)
-    ]
+    values = [float(graph.array(i)) if i else fallback for i, fallback in zip(limits, (-np.inf, np.inf), strict=True)]
     floor, ceiling = (int(np.clip(np.rint(np.float32(v) / np.float32(scale)) + zero, 0, 255)) for v in values)
     return floor, ceiling
 

@@ -48,9 +48,7 @@ def product_scales(
 def _rewrite_matmul(graph: OnnxGraph, node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> None:
     makers, readers = graph.producers(), graph.readers()
     activation, transpose = makers.get(node.input[0]), makers.get(node.input[1])
-    weights = (
-        makers.get(transpose.input[0]) if transpose is not None and transpose.op_type == "Transpose" else None
-    )
+    weights = makers.get(transpose.input[0]) if transpose is not None and transpose.op_type == "Transpose" else None
     if activation is None or weights is None or node.output[0] not in shapes:
         return
     if activation.op_type != "DequantizeLinear" or weights.op_type != "DequantizeLinear":

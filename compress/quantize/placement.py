@@ -131,9 +131,7 @@ class _Plan:
     def edges(self, model: GraphModule) -> list[tuple[Node, Node]]:
         """Every (INT8 tensor, reader) pair, in the graph's order; graph outputs do not count as readers."""
         readers = [n for n in model.graph.nodes if n.op == "call_function" and _is_float(n)]
-        return [
-            (tensor, reader) for reader in readers for tensor in reader.all_input_nodes if tensor in self.tensors
-        ]
+        return [(tensor, reader) for reader in readers for tensor in reader.all_input_nodes if tensor in self.tensors]
 
     def _want_passing(self, node: Node, joining: set[Node]) -> None:
         inputs = [n for n in node.all_input_nodes if _is_float(n)]

@@ -10,9 +10,7 @@ import typer
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for bundle, report and run.")] = Path("runs/demo"),
-    full: Annotated[
-        bool, typer.Option("--full", help="Real training length: for figures that are quoted.")
-    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="Real training length: for figures that are quoted.")] = False,
     seed: Annotated[int, typer.Option("--seed", help="Of the data, the training and the run.")] = 0,
 ) -> None:
     """Train a camera + lidar + audio model on simulated streets, compress it, run it on synchronized streams."""

@@ -88,8 +88,7 @@ def pack_bundle(out: Path, contents: BundleContents) -> Bundle:
     manifest = make_manifest(
         {
             "name": contents.name,
-            "model_digest": contents.model_digest
-            or _digest(*(contents.graphs[d] for d in sorted(contents.graphs))),
+            "model_digest": contents.model_digest or _digest(*(contents.graphs[d] for d in sorted(contents.graphs))),
             "calibration_digest": contents.calibration_digest,
             "data": contents.data.model_dump(mode="json"),
             "stages": [stage.model_dump(mode="json") for stage in contents.stages],
@@ -110,9 +109,7 @@ def pack_bundle(out: Path, contents: BundleContents) -> Bundle:
 def _check(contents: BundleContents) -> None:
     unknown = [d for d in contents.graphs if d not in DIALECTS]
     if unknown or not contents.graphs:
-        raise BundleError(
-            f"a bundle cannot hold the graphs {unknown or 'of no dialect'}", f"use {', '.join(DIALECTS)}"
-        )
+        raise BundleError(f"a bundle cannot hold the graphs {unknown or 'of no dialect'}", f"use {', '.join(DIALECTS)}")
     if not contents.golden_inputs:
         raise BundleError("a bundle needs at least one golden input", "pass a few preprocessed samples")
     known = all_states(contents.model_io.modalities)

@@ -83,16 +83,17 @@ def read_manifest(folder: Path) -> DatasetManifest:
     """Reads `dataset.json`.
 
     Raises:
-        DataError: It is missing or malformed, or a sample is in two splits.
+        DataError: It is missing or malformed, or a sample or a recording is in two splits.
     """
     path = folder / MANIFEST
     try:
         manifest = DatasetManifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
+    except OSError as error:
         raise DataError(f"{folder} is no dataset: it has no {MANIFEST}", "prepare the dataset first") from error
     except (ValidationError, ValueError) as error:
         raise DataError(f"{path} is malformed ({str(error).splitlines()[0]})", "prepare it again") from error
-    _refuse_overlap(path, [members.ids for members in manifest.splits.values()])
+    _refuse_repeated_samples(path, manifest)
+    _refuse_shared_recordings(path, manifest)
     return manifest
 
 
@@ -116,7 +117,7 @@ def load_split(folder: Path, split: Split) -> SampleSet:
 def _load_array(path: Path, spec: TensorSpec, count: int) -> torch.Tensor:
     try:
         array = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path} cannot be read ({error})", "prepare the dataset again") from error
     if array.shape != (count, *spec.shape) or array.dtype != np.dtype(spec.dtype):
         raise DataError(
@@ -126,8 +127,19 @@ def _load_array(path: Path, spec: TensorSpec, count: int) -> torch.Tensor:
     return torch.from_numpy(array)
 
 
-def _refuse_overlap(path: Path, splits: Sequence[Sequence[str]]) -> None:
-    ids = [i for split in splits for i in split]
+def _refuse_repeated_samples(path: Path, manifest: DatasetManifest) -> None:
+    ids = [i for members in manifest.splits.values() for i in members.ids]
     if len(set(ids)) != len(ids):
         twice = next(i for i in ids if ids.count(i) > 1)
         raise DataError(f"{path}: sample '{twice}' stands twice", "give each sample to exactly one split")
+
+
+def _refuse_shared_recordings(path: Path, manifest: DatasetManifest) -> None:
+    owner: dict[str, str] = {}
+    for split, members in manifest.splits.items():
+        for recording in set(members.recordings):
+            if owner.setdefault(recording, split) != split:
+                raise DataError(
+                    f"{path}: recording '{recording}' is in '{owner[recording]}' and in '{split}'",
+                    "give all samples of a recording to one split",
+                )

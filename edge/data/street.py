@@ -117,8 +117,7 @@ def _manifest(project: Project, data: StreetData) -> DatasetManifest:
     grid = _grid(project.io)
     counts = {"train": data.train, "validation": data.validation, "test": data.test}
     members = {
-        split: tuple(f"street-{_street_seed(data, split, row)}" for row in range(counts[split]))
-        for split in SPLITS
+        split: tuple(f"street-{_street_seed(data, split, row)}" for row in range(counts[split])) for split in SPLITS
     }
     events = next(len(o.classes) for o in project.io.outputs if o.decoder == "events")
     return DatasetManifest(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import nn
 
 if TYPE_CHECKING:
@@ -18,14 +18,23 @@ class ResNetEncoderConfig(BaseModel):
         embedding: Channels of the stem (7x7 convolution, stride 2, then a max-pool of stride 2).
         hidden: Channels of each stage; every stage after the first halves the map.
         depths: Blocks of each stage.
+
+    Raises:
+        ValueError: There is not one depth a stage.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["resnet"] = "resnet"
     embedding: int = Field(32, ge=8)
-    hidden: tuple[int, ...] = (32, 64)
-    depths: tuple[int, ...] = (1, 1)
+    hidden: tuple[PositiveInt, ...] = Field((32, 64), min_length=1)
+    depths: tuple[PositiveInt, ...] = (1, 1)
+
+    @model_validator(mode="after")
+    def _one_depth_a_stage(self) -> ResNetEncoderConfig:
+        if len(self.depths) != len(self.hidden):
+            raise ValueError(f"hidden has {len(self.hidden)} stages and depths {len(self.depths)}")
+        return self
 
 
 class ResNetEncoder(nn.Module):

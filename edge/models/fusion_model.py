@@ -138,8 +138,13 @@ def _grid_of(model_io: ModelIO) -> tuple[int, int] | None:
     """Size of the fused map: set by a grid output's cells of 8x8 pixels, absent where nothing is spatial."""
     if not any(isinstance(output, GridOutput) for output in model_io.outputs):
         return None
-    image = next(item for item in model_io.inputs if isinstance(item, ImageInput | LidarViewInput))
-    return -(-image.shape[2] // GRID_STRIDE), -(-image.shape[3] // GRID_STRIDE)
+    views = [item for item in model_io.inputs if isinstance(item, ImageInput | LidarViewInput)]
+    sizes = {item.shape[2:] for item in views}
+    if len(sizes) != 1:
+        found = f"views of {sorted(sizes)}" if sizes else "no image and no lidar view"
+        raise ConfigError(f"a grid output with {found}", "give the model images and lidar views of one size")
+    height, width = sizes.pop()
+    return -(-height // GRID_STRIDE), -(-width // GRID_STRIDE)
 
 
 def _head(output: object, channels: int) -> nn.Module:

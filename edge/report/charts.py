@@ -29,9 +29,7 @@ def score_chart(stages: Sequence[StageReport]) -> str:
         for number, stage in enumerate(stages):
             shift = (number - (len(stages) - 1) / 2) * width
             heights = [stage.metrics.get(state, {}).get(SCORE, 0.0) for state in states]
-            axes.bar(
-                places + shift, heights, width * 0.86, label=stage.name, color=_bar_colour(number, len(stages))
-            )
+            axes.bar(places + shift, heights, width * 0.86, label=stage.name, color=_bar_colour(number, len(stages)))
         axes.set_xticks(places, [state.replace("_", " ") for state in states])
         axes.set_ylabel("score, points")
         axes.set_ylim(0, 100)

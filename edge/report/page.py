@@ -37,9 +37,7 @@ def render_page(report: Report, figures: ReportFigures) -> str:
     environment.filters.update(
         count=human_count, size=human_bytes, ms=_milliseconds, points=_points, row=_distribution_row, words=_words
     )
-    text: str = environment.get_template("report.html.j2").render(
-        **_view(report, figures, jinja2.utils.markupsafe)
-    )
+    text: str = environment.get_template("report.html.j2").render(**_view(report, figures, jinja2.utils.markupsafe))
     return text
 
 

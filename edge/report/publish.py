@@ -52,9 +52,7 @@ def read_report(path: Path) -> Report:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "report"
-        raise ConfigError(
-            f"{path}: {where}: {first['msg']}", "write the report again with this version"
-        ) from error
+        raise ConfigError(f"{path}: {where}: {first['msg']}", "write the report again with this version") from error
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -33,13 +33,16 @@ class FusionTask:
     metres; events float32 `[B, events]`; softmax int64 `[B]`.
 
     Raises:
-        ConfigError: An output has no trainable decoder.
+        ConfigError: An output has no trainable decoder, or a class stands beside other outputs.
     """
 
     def __init__(self, model_io: ModelIO) -> None:
         unknown = [o.decoder for o in model_io.outputs if o.decoder not in OUTPUT_KINDS]
         if unknown:
             raise ConfigError(f"no loss is known for outputs decoded as {unknown}", "use grid, events or softmax")
+        decoders = [o.decoder for o in model_io.outputs]
+        if "softmax" in decoders and len(decoders) > 1:
+            raise ConfigError(f"no score is common to outputs decoded as {decoders}", "let softmax stand alone")
         self.modalities = model_io.modalities
         self._outputs = model_io.outputs
         self.output_kinds: tuple[OutputKind, ...] = tuple(

@@ -94,9 +94,7 @@ def test_the_two_int8_dialects_agree(stages: list[MeasuredStage]) -> None:
     assert stages[-1].record.notes["u8_agrees_with_s8"] >= 0.995
 
 
-def test_the_bundle_holds_the_chain_and_runs(
-    bench: Workbench, stages: list[MeasuredStage], tmp_path: Path
-) -> None:
+def test_the_bundle_holds_the_chain_and_runs(bench: Workbench, stages: list[MeasuredStage], tmp_path: Path) -> None:
     packed = bench.pack(stages, tmp_path / "bundle")
     bundle = Bundle.open(tmp_path / "bundle")
     assert bundle.id == packed.id

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def candidates(
-    build_fusion: Callable[..., nn.Module], fusion_inputs: Callable[..., tuple[Tensor, ...]]
-) -> Candidates:
+def candidates(build_fusion: Callable[..., nn.Module], fusion_inputs: Callable[..., tuple[Tensor, ...]]) -> Candidates:
     model = build_fusion()
     graph = channel_graph(model, fusion_inputs())
     return Candidates(graph, graph.groups, norm_importance(model, graph))
@@ -44,9 +42,7 @@ def test_widths(size: int, align: int, minimum: int) -> None:
     minimum=st.integers(1, 16),
     ratio=st.floats(0.02, 0.98),
 )
-def test_uniform_widths_are_the_nearest_allowed(
-    candidates: Candidates, align: int, minimum: int, ratio: float
-) -> None:
+def test_uniform_widths_are_the_nearest_allowed(candidates: Candidates, align: int, minimum: int, ratio: float) -> None:
     try:
         counts = uniform_counts(candidates.groups, ratio, align, minimum)
     except ConfigError as error:

@@ -231,9 +231,7 @@ def test_broken_plans_are_refused(broken: dict[str, object]) -> None:
         PruningPlan.model_validate({**sound, **broken})
 
 
-@pytest.mark.parametrize(
-    "values", [{}, {"ratio": 0.5, "macs_ratio": 0.5}, {"ratio": 0}, {"ratio": 0.5, "round_to": 8}]
-)
+@pytest.mark.parametrize("values", [{}, {"ratio": 0.5, "macs_ratio": 0.5}, {"ratio": 0}, {"ratio": 0.5, "round_to": 8}])
 def test_broken_configurations_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         PruneConfig(**values)  # type: ignore[arg-type]
