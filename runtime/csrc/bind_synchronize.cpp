@@ -72,8 +72,7 @@ nb::list Outbox::take_sets() {
             for (std::size_t k = 0; k < member.count; ++k) {
                 handles.append(handles_[handle_at++]);
             }
-            members.append(
-                nb::make_tuple(static_cast<int>(member.presence), member.stamp_ns, member.epoch, handles));
+            members.append(nb::make_tuple(static_cast<int>(member.presence), member.stamp_ns, member.epoch, handles));
         }
         sets.append(
             nb::make_tuple(set.seq, set.anchor_stamp_ns, set.emitted_ns, set.spread_ns, set.predicted, members));
@@ -173,8 +172,8 @@ nb::object Synchronization::health(std::uint32_t stream) const {
     for (const std::uint64_t count : h.released) {
         released.append(count);
     }
-    return nb::make_tuple(h.received, released, h.out_of_order, h.negative_delays, h.epoch, h.epoch_offset_ns,
-                          h.stuck, h.delay_ns, h.min_delay_ns, h.offset_estimate_ns, h.drift_ppm);
+    return nb::make_tuple(h.received, released, h.out_of_order, h.negative_delays, h.epoch, h.epoch_offset_ns, h.stuck,
+                          h.delay_ns, h.min_delay_ns, h.offset_estimate_ns, h.drift_ppm);
 }
 
 edge::sync::Absence absence_of(int number) {
@@ -189,21 +188,19 @@ using Streams = std::vector<edge::sync::StreamConfig>;
 struct AnchoredSync : Synchronization {
     AnchoredSync(const Streams& streams, std::uint32_t anchor, Nanos budget, bool remap)
         : Synchronization(
-              std::make_unique<edge::sync::Anchored>(edge::sync::AnchoredConfig{streams, anchor, budget, remap})) {
-    }
+              std::make_unique<edge::sync::Anchored>(edge::sync::AnchoredConfig{streams, anchor, budget, remap})) {}
     const edge::sync::Anchored& anchored() { return static_cast<edge::sync::Anchored&>(policy()); }
 };
 
 struct ExactSync : Synchronization {
     ExactSync(const Streams& streams, std::size_t queue_size, bool monotonic, bool remap)
-        : Synchronization(std::make_unique<edge::sync::Exact>(
-              edge::sync::ExactConfig{streams, queue_size, monotonic, remap})) {}
+        : Synchronization(
+              std::make_unique<edge::sync::Exact>(edge::sync::ExactConfig{streams, queue_size, monotonic, remap})) {}
 };
 
 struct LatestSync : Synchronization {
     LatestSync(const Streams& streams, std::uint32_t anchor, bool remap)
-        : Synchronization(std::make_unique<edge::sync::Latest>(edge::sync::LatestConfig{streams, anchor, remap})) {
-    }
+        : Synchronization(std::make_unique<edge::sync::Latest>(edge::sync::LatestConfig{streams, anchor, remap})) {}
 };
 
 struct OptimalSync : Synchronization {
@@ -218,24 +215,17 @@ void bind_stream(nb::module_& m) {
     nb::class_<edge::sync::StreamConfig>(m, "SyncStream")
         .def(
             "__init__",
-            [](edge::sync::StreamConfig* self, Nanos period, Nanos min_period, Nanos tolerance,
-               Nanos latency_offset, std::optional<Nanos> transport, Nanos max_age, Nanos window, int absence,
-               std::uint32_t clock) {
+            [](edge::sync::StreamConfig* self, Nanos period, Nanos min_period, Nanos tolerance, Nanos latency_offset,
+               std::optional<Nanos> transport, Nanos max_age, Nanos window, int absence, std::uint32_t clock) {
                 if (transport && *transport < 0) {
                     throw std::invalid_argument("the transport delay must not be negative");
                 }
-                new (self) edge::sync::StreamConfig{period,
-                                                    min_period,
-                                                    tolerance,
-                                                    latency_offset,
-                                                    transport.value_or(edge::sync::kUnknown),
-                                                    max_age,
-                                                    window,
-                                                    absence_of(absence),
-                                                    clock};
+                new (self) edge::sync::StreamConfig{
+                    period,  min_period, tolerance,           latency_offset, transport.value_or(edge::sync::kUnknown),
+                    max_age, window,     absence_of(absence), clock};
             },
-            "period_ns"_a, "min_period_ns"_a, "tolerance_ns"_a, "latency_offset_ns"_a, "transport_ns"_a,
-            "max_age_ns"_a, "window_ns"_a, "absence"_a, "clock"_a);
+            "period_ns"_a, "min_period_ns"_a, "tolerance_ns"_a, "latency_offset_ns"_a, "transport_ns"_a, "max_age_ns"_a,
+            "window_ns"_a, "absence"_a, "clock"_a);
 }
 
 void bind_calls(nb::class_<Synchronization>& bound) {
@@ -267,8 +257,7 @@ void bind_synchronize(nb::module_& m) {
     nb::class_<Synchronization> base(m, "Synchronization");
     bind_calls(base);
     nb::class_<AnchoredSync, Synchronization>(m, "AnchoredSync")
-        .def(nb::init<const Streams&, std::uint32_t, Nanos, bool>(), "streams"_a, "anchor"_a, "budget_ns"_a,
-             "remap"_a)
+        .def(nb::init<const Streams&, std::uint32_t, Nanos, bool>(), "streams"_a, "anchor"_a, "budget_ns"_a, "remap"_a)
         .def_prop_ro("budget_ns", [](AnchoredSync& self) { return self.anchored().budget_ns(); })
         .def_prop_ro("ticks_skipped", [](AnchoredSync& self) { return self.anchored().ticks_skipped(); });
     nb::class_<ExactSync, Synchronization>(m, "ExactSync")

@@ -81,8 +81,7 @@ void Anchored::take_anchor(const Record& record, Sink& sink) {
     const Nanos deadline = plus(record.arrival_ns, budget_ns_);
     wait_for({record.end_ns, record.arrival_ns, deadline, false, record}, sink);
     alive_ = true;
-    tick_from_ns_ =
-        std::max(last_stamp_ns_, pending_count_ > 0 ? pending_[pending_count_ - 1].stamp_ns : kLongAgo);
+    tick_from_ns_ = std::max(last_stamp_ns_, pending_count_ > 0 ? pending_[pending_count_ - 1].stamp_ns : kLongAgo);
 }
 
 // An anchor whose stamp is not beyond what was emitted cannot lead a set any more.
@@ -189,8 +188,7 @@ void Anchored::emit_ready(Sink& sink) {
 
 void Anchored::emit_first(Sink& sink) {
     const Pending first = pending_[0];
-    std::move(pending_.begin() + 1, pending_.begin() + static_cast<std::ptrdiff_t>(pending_count_),
-              pending_.begin());
+    std::move(pending_.begin() + 1, pending_.begin() + static_cast<std::ptrdiff_t>(pending_count_), pending_.begin());
     --pending_count_;
     const bool own = !first.predicted && !tracks_[anchor_].windowed();
     for (std::uint32_t i = 0; i < tracks_.size(); ++i) {

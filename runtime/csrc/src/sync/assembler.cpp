@@ -18,8 +18,9 @@ void Assembler::emit(Nanos anchor_stamp_ns, Nanos now_ns, bool predicted, Sink& 
             newest = std::max(newest, member.stamp_ns);
         }
     }
+    latest_ns_ = std::max(latest_ns_, now_ns);
     const Nanos spread = oldest <= newest ? minus(newest, oldest) : 0;
-    sink.emitted({seq_++, anchor_stamp_ns, now_ns, spread, predicted, members_.data(), members_.size()});
+    sink.emitted({seq_++, anchor_stamp_ns, latest_ns_, spread, predicted, members_.data(), members_.size()});
 }
 
 const std::vector<StreamConfig>& without_windows(const std::vector<StreamConfig>& streams) {

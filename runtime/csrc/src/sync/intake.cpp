@@ -17,8 +17,7 @@ void check(const StreamConfig& config, std::size_t stream) {
         throw std::invalid_argument("stream " + std::to_string(stream) + ": " + problem);
     };
     const Nanos transport = config.transport_ns == kUnknown ? 0 : config.transport_ns;
-    const Nanos lengths[] = {config.min_period_ns, config.tolerance_ns, transport, config.max_age_ns,
-                             config.window_ns};
+    const Nanos lengths[] = {config.min_period_ns, config.tolerance_ns, transport, config.max_age_ns, config.window_ns};
     if (config.period_ns <= 0 || config.period_ns > kLongest) {
         fail("the period must be positive and below 115 days");
     }
@@ -35,8 +34,7 @@ void check(const StreamConfig& config, std::size_t stream) {
 
 }  // namespace
 
-Intake::Lane::Lane(const StreamConfig& config)
-    : clock(config), clock_id(config.clock), period_ns(config.period_ns) {}
+Intake::Lane::Lane(const StreamConfig& config) : clock(config), clock_id(config.clock), period_ns(config.period_ns) {}
 
 Intake::Intake(const std::vector<StreamConfig>& streams, bool remap) : remap_(remap) {
     if (streams.empty() || streams.size() > kMostStreams) {
@@ -61,12 +59,8 @@ Intake::Accepted Intake::accept(const Message& message, Sink& sink) {
     }
     Lane& lane = lanes_[message.stream];
     ++lane.health.received;
-    Record record{lane.clock.map(message.stamp_ns),
-                  0,
-                  message.arrival_ns,
-                  message.handle,
-                  message.stream,
-                  lane.clock.epoch()};
+    Record record{
+        lane.clock.map(message.stamp_ns), 0, message.arrival_ns, message.handle, message.stream, lane.clock.epoch()};
     record.end_ns = plus(record.stamp_ns, message.duration_ns);
     if (!representable(message.stamp_ns) || !representable(message.arrival_ns) || !representable(record.end_ns) ||
         !representable(record.stamp_ns) || message.duration_ns < 0 || message.duration_ns > kLongest) {
@@ -92,39 +86,39 @@ bool Intake::repeated(Lane& lane, const Record& record, Nanos stamp_ns, Sink& si
 }
 
 Intake::Accepted Intake::judge(Lane& lane, const Record& record, Sink& sink) {
+    ready_count_ = 0;
     const Nanos deviation = remap_ ? lane.clock.deviation(record.stamp_ns, record.arrival_ns) : 0;
     if (distance(deviation, 0) > lane.clock.threshold_ns()) {
         return suspect(lane, record, deviation, sink);
     }
-    dismiss(lane, sink);
+    dismiss(lane, lane.suspect_count, sink);
     lane.clock.learn(record.stamp_ns, record.arrival_ns);
-    ready_[0] = record;
-    return {ready_, 1};
+    ready_[ready_count_++] = record;
+    return ready();
 }
 
 Intake::Accepted Intake::suspect(Lane& lane, const Record& record, Nanos deviation_ns, Sink& sink) {
-    if (lane.suspect_count > 0 && distance(lane.suspects[lane.suspect_count - 1].deviation_ns, deviation_ns) >
-                                      lane.clock.threshold_ns() / 2) {
-        dismiss(lane, sink);
+    if (lane.suspect_count > 0 &&
+        distance(lane.suspects[lane.suspect_count - 1].deviation_ns, deviation_ns) > lane.clock.threshold_ns() / 2) {
+        dismiss(lane, lane.suspect_count, sink);
     }
     if (lane.suspect_count == kConfirm) {
-        const Suspect& oldest = lane.suspects[0];
-        release(oldest.record, oldest.deviation_ns > 0 ? Release::kLate : Release::kFuture, sink);
-        std::move(lane.suspects + 1, lane.suspects + kConfirm, lane.suspects);
-        --lane.suspect_count;
+        dismiss(lane, 1, sink);
     }
     lane.suspects[lane.suspect_count++] = {record, deviation_ns};
     // A burst of delayed messages looks like a step, but arrives all at once.
     const bool paced = minus(record.arrival_ns, lane.suspects[0].record.arrival_ns) >= lane.period_ns;
-    return lane.suspect_count == kConfirm && paced ? confirm(lane, sink) : Accepted{};
+    if (lane.suspect_count == kConfirm && paced) {
+        confirm(lane, sink);
+    }
+    return ready();
 }
 
-Intake::Accepted Intake::confirm(Lane& lane, Sink& sink) {
+void Intake::confirm(Lane& lane, Sink& sink) {
     lane.step_ns = size_of_step(lane);
     lane.stepped_at_ns = lane.suspects[kConfirm - 1].record.arrival_ns;
     lane.clock.step(lane.step_ns);
     lane.suspect_count = 0;
-    std::size_t ready = 0;
     for (const Suspect& one : lane.suspects) {
         Record record = one.record;
         record.stamp_ns = plus(record.stamp_ns, lane.step_ns);
@@ -135,21 +129,18 @@ Intake::Accepted Intake::confirm(Lane& lane, Sink& sink) {
             continue;
         }
         lane.clock.learn(record.stamp_ns, record.arrival_ns);
-        ready_[ready++] = record;
+        ready_[ready_count_++] = record;
     }
-    return {ready_, ready};
 }
 
 // The median of the suspects' deviations; or exactly what another stream of the same clock has just stepped by, so
 // that streams which were aligned before stay aligned to the nanosecond.
 Nanos Intake::size_of_step(const Lane& lane) const {
-    const Nanos a = lane.suspects[0].deviation_ns, b = lane.suspects[1].deviation_ns,
-                c = lane.suspects[2].deviation_ns;
+    const Nanos a = lane.suspects[0].deviation_ns, b = lane.suspects[1].deviation_ns, c = lane.suspects[2].deviation_ns;
     const Nanos median = std::max(std::min(a, b), std::min(std::max(a, b), c));
     const Nanos now = lane.suspects[kConfirm - 1].record.arrival_ns;
     for (const Lane& other : lanes_) {
-        const bool recent =
-            other.stepped_at_ns != kLongAgo && distance(now, other.stepped_at_ns) < kSameStepWithin;
+        const bool recent = other.stepped_at_ns != kLongAgo && distance(now, other.stepped_at_ns) < kSameStepWithin;
         if (&other != &lane && other.clock_id == lane.clock_id && recent &&
             distance(other.step_ns, median) < kSameStep) {
             return other.step_ns;
@@ -158,12 +149,20 @@ Nanos Intake::size_of_step(const Lane& lane) const {
     return median;
 }
 
-void Intake::dismiss(Lane& lane, Sink& sink) {
-    for (std::size_t i = 0; i < lane.suspect_count; ++i) {
+// The first suspects were no step: late ones go on, for they may still be of use; a stamp from the future would not.
+void Intake::dismiss(Lane& lane, std::size_t count, Sink& sink) {
+    for (std::size_t i = 0; i < count; ++i) {
         const Suspect& one = lane.suspects[i];
-        release(one.record, one.deviation_ns > 0 ? Release::kLate : Release::kFuture, sink);
+        if (one.deviation_ns > 0) {
+            ready_[ready_count_++] = one.record;
+        } else {
+            release(one.record, Release::kFuture, sink);
+        }
     }
-    lane.suspect_count = 0;
+    if (count > 0) {
+        std::move(lane.suspects + count, lane.suspects + lane.suspect_count, lane.suspects);
+        lane.suspect_count -= count;
+    }
 }
 
 void Intake::flush(Sink& sink) {

@@ -36,9 +36,7 @@ Track::Track(const StreamConfig& config, std::uint32_t stream, Nanos lookahead_n
     handles_.reserve(history_.capacity());
 }
 
-bool Track::silent(Nanos now_ns) const {
-    return minus(now_ns, last_arrival_ns_) > kSilentPeriods * config_.period_ns;
-}
+bool Track::silent(Nanos now_ns) const { return minus(now_ns, last_arrival_ns_) > kSilentPeriods * config_.period_ns; }
 
 void Track::admit(const Record& record, Intake& intake, Sink& sink) {
     last_arrival_ns_ = std::max(last_arrival_ns_, record.arrival_ns);
@@ -113,8 +111,7 @@ std::size_t Track::nearest_fresh(Nanos T) const {
     const bool before = until > 0 && history_.at(until - 1).stamp_ns > last_used_ns_;
     const bool after = until < history_.size() && history_.at(until).stamp_ns > last_used_ns_;
     if (before && after) {
-        const Nanos past = minus(T, history_.at(until - 1).stamp_ns),
-                    ahead = minus(history_.at(until).stamp_ns, T);
+        const Nanos past = minus(T, history_.at(until - 1).stamp_ns), ahead = minus(history_.at(until).stamp_ns, T);
         return past <= ahead ? until - 1 : until;
     }
     if (before) {
@@ -151,10 +148,13 @@ Member Track::match_window(Nanos T, Nanos now_ns, bool remapping) {
         --behind;  // chunks that start at T or later
     }
     Presence why = missing(now_ns, remapping).presence;
-    if (behind == 0 || minus(oldest_end, history_.at(behind - 1).end_ns) > 0) {
+    if (behind == 0) {
         return {why == Presence::kTooFar ? Presence::kShort : why, 0, 0, nullptr, 0};
     }
-    Nanos end = std::min(T, history_.at(behind - 1).end_ns);
+    // Stamps jitter, so T may fall into the seam between two chunks.
+    const Nanos last_end = history_.at(behind - 1).end_ns;
+    const bool seam = behind < history_.size() && minus(history_.at(behind).stamp_ns, last_end) <= hole_ns_;
+    Nanos end = seam ? T : std::min(T, last_end);
     for (std::size_t first = behind; first-- > 0 && end >= oldest_end;) {
         const Nanos start = minus(end, config_.window_ns), stamp = history_.at(first).stamp_ns;
         const bool broken = first == 0 || minus(stamp, history_.at(first - 1).end_ns) > hole_ns_;

@@ -21,6 +21,7 @@ class Assembler {
     std::vector<Member> members_;
     std::vector<std::uint64_t> handles_;
     std::uint64_t seq_ = 0;
+    Nanos latest_ns_ = kLongAgo;
 };
 
 // Throws std::invalid_argument where a stream asks for a window, which only the anchored policy cuts.

@@ -12,8 +12,7 @@ namespace edge::sync {
 struct ExactConfig {
     std::vector<StreamConfig> streams;
     std::size_t queue_size = 10;  // messages kept of each stream
-    bool monotonic =
-        true;  // a set also lets go of everything older, as ROS's C++ policy does and its Python one not
+    bool monotonic = true;  // a set also lets go of everything older, as ROS's C++ policy does and its Python one not
     bool remap = true;
 };
 

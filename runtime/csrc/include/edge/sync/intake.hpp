@@ -63,13 +63,15 @@ class Intake {
     bool repeated(Lane& lane, const Record& record, Nanos stamp_ns, Sink& sink);
     Accepted judge(Lane& lane, const Record& record, Sink& sink);
     Accepted suspect(Lane& lane, const Record& record, Nanos deviation_ns, Sink& sink);
-    Accepted confirm(Lane& lane, Sink& sink);
+    void confirm(Lane& lane, Sink& sink);
     Nanos size_of_step(const Lane& lane) const;
-    void dismiss(Lane& lane, Sink& sink);
+    void dismiss(Lane& lane, std::size_t count, Sink& sink);
+    Accepted ready() const { return {ready_, ready_count_}; }
 
     std::vector<Lane> lanes_;
     bool remap_;
-    Record ready_[kConfirm];
+    Record ready_[kConfirm + 1];
+    std::size_t ready_count_ = 0;
 };
 
 }  // namespace edge::sync
