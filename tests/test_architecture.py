@@ -141,7 +141,7 @@ def test_nothing_unpickles_or_evaluates(layer: str) -> None:
 
 def test_the_rules_find_what_they_forbid(tmp_path: Path) -> None:
     tree = ast.parse(
-        "from edge import compress\nimport edge.compress.fit\nfrom edge.runtime import rig\nimport torch\n"
+        "from edge import compress\nimport edge.compress.fitting\nfrom edge.runtime import rig\nimport torch\n"
     )
     assert [_layer_of(name) for _, name in _imports(tree)] == ["compress", "compress", "runtime", None]
     guarded = ast.parse("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\nimport onnx\n")
