@@ -46,7 +46,9 @@ struct Source {
         Message message{stream, next[stream] + offset[stream] + draw.between(0, kMillisecond),
                         now + draw.between(0, 30 * kMillisecond), handle, stream == 2 ? 20 * kMillisecond : 0};
         if (kind == Kind::kShuffled || draw.below(10) == 0) {
-            message.stamp_ns = now + draw.between(-300, 300) * kMillisecond;
+            const Nanos grid = draw.below(2) == 0 ? 100 : 1;  // equal stamps are what the exact policy lives on
+            message.stamp_ns = now + draw.between(-300 / grid, 300 / grid) * grid * kMillisecond;
+            message.stamp_ns -= grid > 1 ? message.stamp_ns % (grid * kMillisecond) : 0;
         }
         if (kind == Kind::kWild && draw.below(3) == 0) {
             message.stamp_ns = draw.below(2) == 0 ? extreme(draw) : static_cast<Nanos>(draw.next());
