@@ -11,7 +11,6 @@ from digit_sources import RATE_HZ
 from edge.runtime.sample import AudioChunk, Image
 
 if TYPE_CHECKING:
-    from digit_sources import Recording
     from digit_splits import Material
     from numpy.typing import NDArray
 
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
 
 IMAGE_SIGMA = 0.9
 SNR_DB = 0.0
+# Training only: one stretch of one street is little, so its colour is varied, and the image's position.
+COLOUR_DB, COLOUR_BANDS = 6.0, 8
+SHIFT_PIXELS = 1
 # The noisy pixels span far more than 0..1. Clipping them there would be another, harder task, so that
 # this range, 0 - 3 sigma to 1 + 3 sigma, is what 0..255 stands for.
 PIXEL_LOW, PIXEL_HIGH = -3 * IMAGE_SIGMA, 1 + 3 * IMAGE_SIGMA
@@ -33,7 +35,7 @@ class Digit:
     recording: str
 
 
-def draw_digit(material: Material, number: int, window: int, generator: np.random.Generator) -> Digit:
+def draw_digit(material: Material, number: int, window: int, generator: np.random.Generator, *, vary: bool) -> Digit:
     """Draws a sample.
 
     Args:
@@ -41,15 +43,20 @@ def draw_digit(material: Material, number: int, window: int, generator: np.rando
         number: Counts the samples of the split; the recordings take turns.
         window: Length of the sound in samples.
         generator: Of offset, background, image and noise.
+        vary: Recolour the background and shift the image, as training does.
     """
     recording = material.recordings[number % len(material.recordings)]
     images = material.images[recording.digit]
     image = images[generator.integers(len(images))]
+    speech = place(recording.samples, window, generator)
+    noise = cut(material.background, window, generator)
+    if vary:
+        image = shift(image, generator)
+        noise = recolour(noise, generator)
     pixels = quantize(image / 255 + generator.normal(0, IMAGE_SIGMA, image.shape))
-    sound = mix(recording, material.background, window, generator)
     payloads: dict[str, Payload] = {
         "image": Image(pixels, "mono8"),
-        "audio": AudioChunk(sound[None], RATE_HZ),
+        "audio": AudioChunk(mix(speech, noise)[None], RATE_HZ),
     }
     return Digit(payloads, recording.digit, recording.name)
 
@@ -60,21 +67,6 @@ def quantize(pixels: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
-def mix(
-    recording: Recording, background: NDArray[np.float32], window: int, generator: np.random.Generator
-) -> NDArray[np.float32]:
-    """The recording somewhere in a window of background, both of equal power over the window.
-
-    A longer recording is cut to the window. What would exceed -1..1 is made quieter as a whole.
-    """
-    speech = place(recording.samples, window, generator)
-    start = generator.integers(len(background) - window + 1)
-    noise = background[start : start + window]
-    gain = np.sqrt(np.mean(speech**2) / max(float(np.mean(noise**2)), 1e-12)) * 10 ** (-SNR_DB / 20)
-    mixed = speech + np.float32(gain) * noise
-    return np.asarray(mixed / max(1.0, float(np.abs(mixed).max())), np.float32)
-
-
 def place(samples: NDArray[np.float32], window: int, generator: np.random.Generator) -> NDArray[np.float32]:
     """Pads or cuts to `window` samples, at a random offset."""
     spare = window - len(samples)
@@ -82,3 +74,33 @@ def place(samples: NDArray[np.float32], window: int, generator: np.random.Genera
     if spare < 0:
         return samples[offset : offset + window]
     return np.pad(samples, (offset, spare - offset))
+
+
+def cut(background: NDArray[np.float32], window: int, generator: np.random.Generator) -> NDArray[np.float32]:
+    """A random stretch of background."""
+    start = int(generator.integers(len(background) - window + 1))
+    return background[start : start + window]
+
+
+def mix(speech: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sum of the two, at `SNR_DB` between their mean powers over the window.
+
+    What would exceed -1..1 is made quieter as a whole.
+    """
+    ratio = np.mean(speech**2) / max(float(np.mean(noise**2)), 1e-12)
+    mixed = speech + np.float32(np.sqrt(ratio) * 10 ** (-SNR_DB / 20)) * noise
+    return np.asarray(mixed / max(1.0, float(np.abs(mixed).max())), np.float32)
+
+
+def recolour(noise: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
+    """Other gains, smooth over frequency, as another street and another microphone would have."""
+    spectrum = np.fft.rfft(noise)
+    gains_db = generator.normal(0, COLOUR_DB, COLOUR_BANDS)
+    places = np.linspace(0, COLOUR_BANDS - 1, len(spectrum))
+    gains = 10 ** (np.interp(places, np.arange(COLOUR_BANDS), gains_db) / 20)
+    return np.fft.irfft(spectrum * gains, len(noise)).astype(np.float32)
+
+
+def shift(image: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
+    """The image moved by up to `SHIFT_PIXELS` in each direction; its border is empty anyway."""
+    return np.roll(image, generator.integers(-SHIFT_PIXELS, SHIFT_PIXELS + 1, 2), (0, 1))

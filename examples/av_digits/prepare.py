@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
-from digit_samples import IMAGE_SIGMA, PIXEL_HIGH, PIXEL_LOW, SNR_DB, draw_digit
+from digit_samples import (
+    COLOUR_DB,
+    IMAGE_SIGMA,
+    PIXEL_HIGH,
+    PIXEL_LOW,
+    SHIFT_PIXELS,
+    SNR_DB,
+    draw_digit,
+)
 from digit_splits import BACKGROUND, IMAGES, INDICES, read_material
 from rich.console import Console
 from rich.progress import track
@@ -37,7 +45,7 @@ TARGET = TensorSpec(name="target_digit", dtype="int64", shape=())
 def main(
     data: Annotated[Path, typer.Argument(help="Folder with fsdd/, mnist/ and scaper_street/.")],
     out: Annotated[Path, typer.Argument(help="Folder for the dataset; replaced where it exists.")],
-    train: Annotated[int, typer.Option(min=1, help="Training samples.")] = 16000,
+    train: Annotated[int, typer.Option(min=1, help="Training samples.")] = 24000,
     validation: Annotated[int, typer.Option(min=1, help="Validation samples.")] = 1600,
     test: Annotated[int, typer.Option(min=1, help="Test samples.")] = 4000,
     held_out_speaker: Annotated[
@@ -68,7 +76,7 @@ def _draw(
         rows = range(len(manifest.splits[split].ids))
         for row in track(rows, f"Draw the {split} split", console=Console(stderr=True)):
             generator = np.random.default_rng([seed, SPLITS.index(split), row])
-            digit = draw_digit(material[split], row, window, generator)
+            digit = draw_digit(material[split], row, window, generator, vary=split == "train")
             tensors = preprocessor.inputs(digit.payloads)
             for spec in manifest.inputs:
                 arrays[spec.name][row] = tensors[spec.name][0]
@@ -87,6 +95,7 @@ def _manifest(
         "image_sigma": IMAGE_SIGMA,
         "pixel_range": (PIXEL_LOW, PIXEL_HIGH),
         "snr_db": SNR_DB,
+        "varied_in_training": {"colour_db": COLOUR_DB, "shift_pixels": SHIFT_PIXELS},
         "io": model_io.model_dump(mode="json", by_alias=True),
     }
     return DatasetManifest(

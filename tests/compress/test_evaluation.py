@@ -17,9 +17,7 @@ from edge.runtime.errors import ConfigError
 from edge.training.metrics import AccuracyMetric
 
 MODALITIES = ("camera", "lidar", "audio")
-TASK = cast(
-    "Task", SimpleNamespace(modalities=MODALITIES, output_kinds=("categorical",), metric=lambda: AccuracyMetric())
-)
+TASK = cast("Task", SimpleNamespace(modalities=MODALITIES, output_kinds=("categorical",), metric=AccuracyMetric))
 
 
 def samples(count: int = 10) -> SampleSet:
