@@ -1,0 +1,156 @@
+"""From a synchronized set to a fused result: state, preprocessing, engine, decoding."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from edge.runtime.clock import NS_PER_MS, NS_PER_S
+from edge.runtime.decode import Decoder
+from edge.runtime.errors import BundleError, SampleError
+from edge.runtime.model_io import LogMelInput
+from edge.runtime.preprocess import Preprocessor
+from edge.runtime.result import Decoded, FusedResult
+from edge.runtime.states import BLIND, all_states, choose_state
+
+if TYPE_CHECKING:
+    from edge.runtime.bundle import Bundle
+    from edge.runtime.engines.base import Engine
+    from edge.runtime.model_io import ModelIO
+    from edge.runtime.rig import Rig
+    from edge.runtime.synchronizer import SyncedSet
+
+
+class StageTimes(NamedTuple):
+    """Wall time of one inference, in nanoseconds."""
+
+    preprocess_ns: int
+    engine_ns: int
+    decode_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """What the model said of one set, before it is known when that was ready.
+
+    Attributes:
+        synced: The set.
+        state: The validated state that was run, or `blind`.
+        used: Modalities that the model saw.
+        decoded: What was decoded; nothing where the state is blind.
+        reason: Why the result is not valid; empty where it is.
+        times: Wall times; None where the model did not run.
+    """
+
+    synced: SyncedSet
+    state: str
+    used: tuple[str, ...]
+    decoded: Decoded
+    reason: str
+    times: StageTimes | None
+
+    def result(self, seq: int, ready_ns: int) -> FusedResult:
+        """The result, with ages as of `ready_ns` on the axis of arrivals."""
+        synced = self.synced
+        return FusedResult(
+            seq=seq,
+            stamp_ns=synced.stamp_ns,
+            state=self.state,
+            present=self.used,
+            held=tuple(name for name in synced.held if name in self.used),
+            ages_ms={name: (ready_ns - synced.stamps_ns[name]) / NS_PER_MS for name in self.used},
+            spread_ms=synced.spread_ms,
+            epochs={name: sample.epoch for name, sample in sorted(synced.samples.items())},
+            valid=not self.reason,
+            reason=self.reason,
+            decoded=self.decoded,
+        )
+
+
+class Fusion:
+    """Runs a bundle's model on synchronized sets.
+
+    Args:
+        bundle: The model, its tensors and its validated states.
+        rig: The sensors that deliver; every stream that the model reads must be in it.
+        engine: Runs the graph.
+
+    Raises:
+        RigError: The rig does not fit the model.
+    """
+
+    def __init__(self, bundle: Bundle, rig: Rig, engine: Engine) -> None:
+        self._validated = bundle.states
+        self._modalities = bundle.model_io.modalities
+        self._states = all_states(self._modalities)
+        self._preprocessor = Preprocessor(bundle.model_io, rig)
+        self._decoder = Decoder(bundle.model_io, rig)
+        self._engine = engine
+
+    def run(self, synced: SyncedSet) -> Inference:
+        """Runs the largest validated state that what is present allows.
+
+        A payload that does not fit counts as missing, and the next smaller state is run; without any the result is
+        blind, which is not valid and never means that there is nothing.
+
+        Raises:
+            ModelError: The engine failed, or gave tensors that cannot be decoded.
+        """
+        present = [name for name in self._modalities if name in synced.samples]
+        trouble = ""
+        while (state := choose_state(present, self._modalities, self._validated)) != BLIND:
+            used = self._states[state]
+            try:
+                return self._infer(synced, state, used)
+            except SampleError as error:
+                trouble = error.problem
+                present = [name for name in present if f"'{name}'" not in error.problem] if used else []
+                if set(used) <= set(present):  # the message names none of them: nothing can be left out
+                    break
+        return Inference(synced, BLIND, (), Decoded(), trouble or _why_blind(synced, present), None)
+
+    def _infer(self, synced: SyncedSet, state: str, used: tuple[str, ...]) -> Inference:
+        begin = time.perf_counter_ns()
+        inputs = self._preprocessor.inputs({name: synced.samples[name].payload for name in used})
+        prepared = time.perf_counter_ns()
+        outputs = self._engine.run(inputs)
+        answered = time.perf_counter_ns()
+        decoded = self._decoder.decode(outputs)
+        times = StageTimes(prepared - begin, answered - prepared, time.perf_counter_ns() - answered)
+        return Inference(synced, state, used, decoded, "", times)
+
+
+def complete_rig(source: Rig, bundle: Bundle) -> Rig:
+    """The source's sensors, and from the bundle those that the source lacks: they will be silent.
+
+    Raises:
+        BundleError: The bundle has no validated state for what the source gives.
+    """
+    modalities = bundle.model_io.modalities
+    given = [name for name in modalities if name in source.streams]
+    if choose_state(given, modalities, bundle.states) == BLIND:
+        raise BundleError(
+            f"the source gives {', '.join(given) or 'none of the streams ' + ', '.join(modalities)}, "
+            f"but the bundle is validated for {', '.join(bundle.states)} only",
+            "add a --source for the missing streams",
+        )
+    absent = {n: s for n, s in bundle.rig.streams.items() if n in modalities and n not in source.streams}
+    return source.model_copy(update={"streams": {**source.streams, **absent}})
+
+
+def sound_windows_ns(model_io: ModelIO) -> dict[str, int]:
+    """Length of the window of each audio stream; the longest where several inputs read one."""
+    windows: dict[str, int] = {}
+    for item in model_io.inputs:
+        if isinstance(item, LogMelInput):
+            length_ns = round(item.window_samples * NS_PER_S / item.rate_hz)
+            windows[item.stream] = max(windows.get(item.stream, 0), length_ns)
+    return windows
+
+
+def _why_blind(synced: SyncedSet, present: list[str]) -> str:
+    missing = "; ".join(f"{name}: {reason}" for name, reason in sorted(synced.missing.items()))
+    if present:
+        return f"no validated state is contained in {', '.join(present)} ({missing})"
+    return f"no modality is there ({missing})"
