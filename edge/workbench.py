@@ -120,7 +120,7 @@ class Workbench:
             model_io=self.project.io,
             rig=self.rig,
             recipe=self.project.model_dump(mode="json", by_alias=True),
-            data=self._training_data(),
+            data=self.training_data,
             validated_states={state: m["score"] for state, m in last.record.gate_metrics.items()},
             golden_inputs=self.example_feeds(GOLDEN_CASES),
             licenses=LICENSES,
@@ -130,7 +130,9 @@ class Workbench:
         )
         return pack_bundle(out, contents)
 
-    def _training_data(self) -> TrainingData:
+    @property
+    def training_data(self) -> TrainingData:
+        """Whether the data is simulated or recorded, and a line on it."""
         if isinstance(self.project.data, StreetData):
             return TrainingData(kind="simulated", description="the street simulator of edge.runtime.simulate")
         return TrainingData(kind="recorded", description=read_manifest(self.dataset).name)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from edge.compress.latency import StageTimings, time_stages
 from edge.data.street import prepare_dataset
 from edge.project import StreetData
-from edge.report.contents import StageReport
-from edge.runtime.states import all_states
+from edge.report.contents import Report, StageReport, headline_of
+from edge.report.figures import ReportFigures
+from edge.report.publish import write_report
+from edge.runtime.environment import describe_host
 from edge.workbench import Workbench, open_workbench
 
 if TYPE_CHECKING:
@@ -17,8 +19,16 @@ if TYPE_CHECKING:
     from edge.cli.progress import Steps
     from edge.compress.measure import MeasuredStage
     from edge.project import Project
+    from edge.report.contents import RuntimeReport
+    from edge.report.figures import FusedFrame
 
 TIMING_ROUNDS = 300  # what p99 needs
+BUNDLE, RUN = "bundle", "run"
+NOTES = (
+    "Latency is one inference of the stage's graph in ONNX Runtime on one thread of this host, stages timed in turn.",
+    "Nothing here ran on a board: these are no Jetson figures.",
+    "INT8 scores are those of the symmetric s8 graph, which TensorRT and ARM run; x86 runs u8, timed here.",
+)
 
 
 def open_project(project: Project, data_folder: Path, steps: Steps) -> Workbench:
@@ -57,11 +67,39 @@ def time_all(bench: Workbench, stages: list[MeasuredStage], steps: Steps) -> Sta
     return time_stages(stages, bench.example_feeds(1)[0], rounds=TIMING_ROUNDS, on_round=lambda: done(1))
 
 
-def stage_reports(stages: list[MeasuredStage], timings: StageTimings) -> list[StageReport]:
-    """What the report says of each stage."""
-    return [StageReport.from_record(s.record, timings.latency_ms[s.record.name]) for s in stages]
+def finish(
+    bench: Workbench, stages: list[MeasuredStage], timings: StageTimings, out: Path, steps: Steps
+) -> Report:
+    """Packs the bundle, runs it on a street that training never saw, and writes the report.
+
+    A project on recorded data has no simulated streams to run on; its report says what the stages cost.
+    """
+    with steps.doing("Pack the bundle and record its goldens"):
+        bundle = bench.pack(stages, out / BUNDLE)
+    run = None
+    frames: tuple[FusedFrame, ...] = ()
+    if isinstance(bench.project.data, StreetData):
+        with steps.doing("Run the bundle on synchronized streams"):
+            run = run_bundle(bundle, unseen_street(bench.project.data), out / RUN)
+            frames = bundle_moments(bundle, unseen_street(bench.project.data))
+    report = build_report(bench, stages, timings, run)
+    figures = ReportFigures.from_comparison(timings.first_over_last, frames)
+    with steps.doing("Write report.json and report.html"):
+        write_report(report, figures, out)
+    return report
 
 
-def states_of(bench: Workbench) -> int:
-    """How many modality states a stage is scored in."""
-    return len(all_states(bench.task.modalities))
+def build_report(
+    bench: Workbench, stages: list[MeasuredStage], timings: StageTimings, run: RuntimeReport | None
+) -> Report:
+    """Everything measured, as `report.json` holds it."""
+    rows = [StageReport.from_record(s.record, timings.latency_ms[s.record.name]) for s in stages]
+    return Report(
+        title=f"{bench.project.name}: from teacher to bundle",
+        data=f"{len(bench.measurer.test)} test samples, never seen in training; {bench.training_data.description}",
+        headline=headline_of(rows, timings.first_over_last),
+        stages=tuple(rows),
+        runtime=run,
+        environment=describe_host(seed=bench.project.train.seed, threads=1),
+        notes=NOTES,
+    )

@@ -125,13 +125,17 @@ class RuntimeReport(_Strict):
         source: One line that names the data and says whether it is real, mixed or simulated.
         engine: Back end and dialect, e.g. `onnxruntime-cpu/u8`.
         time: `virtual` where the run was faster than life; ages are then those of a fixed compute time.
+        anchors: Samples of the anchor stream that came.
         fused: Results emitted, valid or not.
+        predicted: Of those, the ones at a predicted tick, because the anchor was silent.
         completeness: Share of the results in each modality state, `blind` included.
         dropped: Samples or results that were discarded, by reason.
-        age_ms: Emission minus (offset-corrected) stamp, by modality.
+        age_ms: Emission minus (offset-corrected) stamp, by modality; `result` is the oldest of each result's.
         spread_ms: Oldest to newest stamp within one result.
-        stages_ms: Wall time of each step of the pipeline; empty in virtual time.
-        offset_ms: The core's offset of each stream's clock to the host's, at the end of the run.
+        sync_wait_ms: Emission minus arrival of the last sample used: what synchronizing adds.
+        lag_ms: How late a recording's samples were released; 0 in virtual time.
+        stages_ms: Wall time of each step of the pipeline.
+        offset_ms: Mean of each stream's stamp minus the anchor's, within results.
         max_gap_s: Longest silence between two results.
         recovery_s: From the end of the last fault to the next complete result; None without a fault.
         faults: The faults that were injected, as given.
@@ -140,11 +144,15 @@ class RuntimeReport(_Strict):
     source: str
     engine: str = ""
     time: Literal["virtual", "wall"] = "wall"
+    anchors: int = Field(0, ge=0)
     fused: int = Field(ge=0)
+    predicted: int = Field(0, ge=0)
     completeness: dict[str, float]
     dropped: dict[str, int] = {}
     age_ms: dict[str, Distribution] = {}
     spread_ms: Distribution | None = None
+    sync_wait_ms: Distribution | None = None
+    lag_ms: Distribution | None = None
     stages_ms: dict[str, Distribution] = {}
     offset_ms: dict[str, float] = {}
     max_gap_s: float | None = Field(default=None, ge=0)
