@@ -15,6 +15,9 @@ from edge.runtime.result import Decoded, FusedResult
 from edge.runtime.states import BLIND, all_states, choose_state
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edge.runtime.bundle import Bundle
     from edge.runtime.engines.base import Engine
     from edge.runtime.model_io import ModelIO
@@ -41,6 +44,7 @@ class Inference:
         decoded: What was decoded; nothing where the state is blind.
         reason: Why the result is not valid; empty where it is.
         times: Wall times; None where the model did not run.
+        refused: Modalities whose payload could not be used.
     """
 
     synced: SyncedSet
@@ -49,6 +53,7 @@ class Inference:
     decoded: Decoded
     reason: str
     times: StageTimes | None
+    refused: tuple[str, ...] = ()
 
     def result(self, seq: int, ready_ns: int) -> FusedResult:
         """The result, with ages as of `ready_ns` on the axis of arrivals."""
@@ -98,27 +103,34 @@ class Fusion:
             ModelError: The engine failed, or gave tensors that cannot be decoded.
         """
         present = [name for name in self._modalities if name in synced.samples]
-        trouble = ""
+        refused: tuple[str, ...] = ()
         while (state := choose_state(present, self._modalities, self._validated)) != BLIND:
             used = self._states[state]
+            begin_ns = time.perf_counter_ns()
             try:
-                return self._infer(synced, state, used)
+                inputs = self._preprocessor.inputs({name: synced.samples[name].payload for name in used})
             except SampleError as error:
-                trouble = error.problem
-                present = [name for name in present if f"'{name}'" not in error.problem] if used else []
-                if set(used) <= set(present):  # the message names none of them: nothing can be left out
-                    break
-        return Inference(synced, BLIND, (), Decoded(), trouble or _why_blind(synced, present), None)
+                unusable = [name for name in used if f"'{name}'" in error.problem] or list(used)
+                refused = (*refused, *unusable)
+                present = [name for name in present if name not in unusable]
+                continue
+            return self._infer(synced, state, inputs, begin_ns, refused)
+        return Inference(synced, BLIND, (), Decoded(), _why_blind(synced, present, refused), None, refused)
 
-    def _infer(self, synced: SyncedSet, state: str, used: tuple[str, ...]) -> Inference:
-        begin = time.perf_counter_ns()
-        inputs = self._preprocessor.inputs({name: synced.samples[name].payload for name in used})
+    def _infer(
+        self,
+        synced: SyncedSet,
+        state: str,
+        inputs: dict[str, NDArray[np.float32]],
+        begin: int,
+        refused: tuple[str, ...],
+    ) -> Inference:
         prepared = time.perf_counter_ns()
         outputs = self._engine.run(inputs)
         answered = time.perf_counter_ns()
         decoded = self._decoder.decode(outputs)
         times = StageTimes(prepared - begin, answered - prepared, time.perf_counter_ns() - answered)
-        return Inference(synced, state, used, decoded, "", times)
+        return Inference(synced, state, self._states[state], decoded, "", times, refused)
 
 
 def complete_rig(source: Rig, bundle: Bundle) -> Rig:
@@ -149,8 +161,9 @@ def sound_windows_ns(model_io: ModelIO) -> dict[str, int]:
     return windows
 
 
-def _why_blind(synced: SyncedSet, present: list[str]) -> str:
-    missing = "; ".join(f"{name}: {reason}" for name, reason in sorted(synced.missing.items()))
+def _why_blind(synced: SyncedSet, present: list[str], refused: tuple[str, ...]) -> str:
+    reasons = {**synced.missing, **dict.fromkeys(refused, "unusable")}
+    missing = "; ".join(f"{name}: {reason}" for name, reason in sorted(reasons.items()))
     if present:
         return f"no validated state is contained in {', '.join(present)} ({missing})"
     return f"no modality is there ({missing})"

@@ -69,6 +69,7 @@ def choose_dialect(available: Collection[str], host: HostDescription | None = No
         reason = "x86 without VNNI saturates INT8 products, so they are emulated in float"
     for dialect in order:
         if dialect in available:
+            reason = reason if len(set(available).intersection(order)) > 1 else "the bundle's only graph"
             chosen = DialectChoice(dialect, must_emulate(dialect, host), reason)
             logger.info("dialect %s: %s", chosen.dialect, chosen.reason)
             return chosen

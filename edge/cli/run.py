@@ -1,0 +1,131 @@
+"""`edge run`: a bundle on live or recorded streams."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edge.report.contents import RuntimeReport
+    from edge.runtime.bundle import Bundle
+    from edge.runtime.sources.base import Source
+    from edge.runtime.statistics import Distribution
+
+
+def run(
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
+    source: Annotated[
+        list[str], typer.Option("--source", help="sim, sim:seed=N, kitti:DIR or STREAM=FILE.wav; may be repeated.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for results.jsonl and report.json.")] = Path("runs/run"),
+    duration: Annotated[
+        float | None, typer.Option("--duration", min=0.1, help="Seconds; all there is by default.")
+    ] = None,
+    realtime: Annotated[
+        bool, typer.Option("--realtime/--fast", help="At the recording's pace, or in repeatable virtual time.")
+    ] = False,
+    dialect: Annotated[
+        str | None, typer.Option("--dialect", help="Graph to run: s8, u8, fp32; by default what suits this host.")
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Of the engine.")] = 1,
+    compute_ms: Annotated[
+        float, typer.Option("--compute-ms", min=0, help="What the model takes in virtual time.")
+    ] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the run's figures as JSON.")] = False,
+) -> None:
+    """Synchronize a source's streams, fuse them with a bundle's model, and report ages, gaps and completeness.
+
+    Example: edge run runs/demo/bundle --source kitti:2011_09_26_drive_0052_sync --source audio=street.wav --realtime
+    """
+    import json
+
+    from rich.console import Console
+
+    from edge.fused_run import check_replaceable, open_engine, run_bundle
+    from edge.runtime.bundle import Bundle
+    from edge.runtime.pipeline import RunSettings
+
+    check_replaceable(out)
+    opened = Bundle.open(bundle)
+    given = _open(source, opened, duration)
+    engine = open_engine(opened, dialect, threads)
+    settings = RunSettings(realtime=realtime, duration_s=duration, compute_ms=compute_ms)
+    with Console(stderr=True).status(f"Fusing {given.description[:60]} ...") as status:
+        fused = 0
+
+        def show() -> None:
+            nonlocal fused
+            fused += 1
+            status.update(f"{fused} results")
+
+        report = run_bundle(opened, given, out, settings, engine=engine, on_result=show)
+    if as_json:
+        typer.echo(json.dumps(report.model_dump(mode="json", by_alias=True)))
+        return
+    console = Console()
+    console.print(report.source, highlight=False)
+    console.print(summary_table(report))
+    for note in _read_notes(out):
+        console.print(note, highlight=False)
+    console.print(f"Results: {out / 'results.jsonl'}   Report: {out / 'report.json'}", highlight=False)
+
+
+def _open(specs: list[str], bundle: Bundle, duration: float | None) -> Source:
+    """Opens the sources and refuses a sound that the model does not listen to.
+
+    Raises:
+        SourceError: A source is unknown, unreadable, or no stream of the model.
+    """
+    from difflib import get_close_matches
+
+    from edge.runtime.errors import SourceError
+    from edge.runtime.model_io import LogMelInput
+    from edge.runtime.sources.grammar import open_sources
+
+    heard = {item.stream: item.rate_hz for item in bundle.model_io.inputs if isinstance(item, LogMelInput)}
+    source = open_sources(specs, audio_rate_hz=next(iter(heard.values()), None), duration_s=duration)
+    for name, stream in source.rig.streams.items():
+        if stream.kind == "audio" and name not in heard:
+            near = get_close_matches(name, heard, n=1) or list(heard)
+            remedy = f"name it {near[0]}=FILE" if near else "leave that source out"
+            raise SourceError(f"the bundle's model takes no sound from a stream '{name}'", remedy)
+    return source
+
+
+def summary_table(report: RuntimeReport) -> Table:
+    """The figures of a run, one a row."""
+    from rich.table import Table
+
+    table = Table("", "", title=f"{report.engine}, {report.time} time", show_header=False)
+    shares = ", ".join(f"{state} {share:.1%}" for state, share in report.completeness.items())
+    table.add_row("fused", f"{report.fused} results for {report.anchors} anchors, {report.predicted} predicted")
+    table.add_row("completeness", shares or "-")
+    table.add_row("dropped", ", ".join(f"{reason} {n}" for reason, n in report.dropped.items()) or "none")
+    for stream, age in report.age_ms.items():
+        table.add_row(f"age of {stream}, ms", _spread(age))
+    for name in ("spread_ms", "sync_wait_ms", "lag_ms"):
+        found = getattr(report, name)
+        if found is not None and found.n:
+            table.add_row(name.replace("_ms", ", ms").replace("_", " "), _spread(found))
+    for name, taken in report.stages_ms.items():
+        table.add_row(f"{name}, ms", _spread(taken))
+    for stream, offset in report.offset_ms.items():
+        table.add_row(f"{stream} minus anchor, ms", f"{offset:+.3f} mean")
+    if report.max_gap_s is not None:
+        table.add_row("longest silence, s", f"{report.max_gap_s:.3f}")
+    return table
+
+
+def _spread(values: Distribution) -> str:
+    named = (("p50", values.p50), ("p90", values.p90), ("p99", values.p99), ("max", values.max))
+    return "  ".join(f"{name} {value:.2f}" for name, value in named if value is not None)
+
+
+def _read_notes(out: Path) -> tuple[str, ...]:
+    from edge.report.publish import read_report
+
+    return read_report(out / "report.json").notes

@@ -1,0 +1,168 @@
+"""One run of a bundle over a source: the results, and a report that says what was run on what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from edge.report.contents import Report, RuntimeReport
+from edge.report.publish import JSON_NAME, write_report_json
+from edge.runtime.atomic import atomic_folder
+from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine, choose_dialect, must_emulate
+from edge.runtime.environment import describe_host
+from edge.runtime.errors import ConfigError
+from edge.runtime.pipeline import Pipeline, RunSettings
+from edge.runtime.sinks.jsonl import JsonlSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from edge.runtime.bundle import Bundle
+    from edge.runtime.manifest import Manifest
+    from edge.runtime.sources.base import Source
+    from edge.runtime.trace import Trace
+
+RESULTS_NAME, SETTINGS_NAME = "results.jsonl", "run.yaml"
+OWN_FILES = frozenset({RESULTS_NAME, JSON_NAME, SETTINGS_NAME})
+
+
+@dataclass(frozen=True)
+class RunEngine:
+    """What runs the graph, and why that one."""
+
+    engine: OnnxRuntimeEngine
+    reason: str
+
+
+def open_engine(bundle: Bundle, dialect: str | None = None, threads: int = 1) -> RunEngine:
+    """Loads the graph that suits this host, or the one that is asked for.
+
+    Raises:
+        BundleError: The bundle has no such graph.
+        ModelError: It does not load.
+    """
+    chosen, reason = (dialect, "asked for") if dialect else _suiting(bundle)
+    engine = OnnxRuntimeEngine(
+        bundle.graph(chosen),
+        chosen,
+        threads=threads,
+        model_io=bundle.model_io,
+        emulate_int8=must_emulate(chosen),
+    )
+    return RunEngine(engine, reason)
+
+
+def _suiting(bundle: Bundle) -> tuple[str, str]:
+    choice = choose_dialect(bundle.dialects)
+    return choice.dialect, choice.reason
+
+
+def run_bundle(
+    bundle: Bundle,
+    source: Source,
+    out: Path,
+    settings: RunSettings | None = None,
+    *,
+    engine: RunEngine | None = None,
+    on_result: Callable[[], None] | None = None,
+) -> RuntimeReport:
+    """Runs a bundle and writes `results.jsonl`, `report.json` and `run.yaml` into `out`, all or nothing.
+
+    Args:
+        bundle: The model.
+        source: What it is run on.
+        out: The folder; an earlier run's is replaced, any other is refused.
+        settings: Pace and length; virtual time where they are not given.
+        engine: Runs the graph; that which suits this host where it is not given.
+        on_result: Called after each result.
+
+    Raises:
+        ConfigError: `out` holds something else than an earlier run.
+        EdgeError: Source, rig, bundle or model are at fault.
+    """
+    settings = settings or RunSettings()
+    check_replaceable(out)
+    chosen = engine or open_engine(bundle)
+    with atomic_folder(out) as folder:
+        sinks = [JsonlSink(folder / RESULTS_NAME)]
+        pipeline = Pipeline(bundle, source, chosen.engine, sinks, settings, on_result=on_result)
+        trace = pipeline.run()
+        runtime = runtime_report(trace, source, chosen.engine.name, settings)
+        report = Report(
+            title=f"{bundle.manifest.name}: run",
+            data=source.description,
+            runtime=runtime,
+            environment=describe_host(threads={"engine": chosen.engine.threads}),
+            notes=_notes(bundle.manifest, source, chosen, trace),
+        )
+        write_report_json(report, folder)
+        resolved = _resolved(bundle, source, settings, chosen)
+        (folder / SETTINGS_NAME).write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
+    return runtime
+
+
+def check_replaceable(out: Path) -> None:
+    """Refuses to replace what no run has written.
+
+    Raises:
+        ConfigError: `out` is a file, or a folder with other files in it.
+    """
+    if out.is_dir():
+        others = sorted(entry.name for entry in out.iterdir() if entry.name not in OWN_FILES)
+        if not others:
+            return
+        raise ConfigError(f"{out} holds {others[0]}, which is no part of a run", "choose another --out folder")
+    if out.exists():
+        raise ConfigError(f"{out} is a file", "choose a folder for --out")
+
+
+def runtime_report(trace: Trace, source: Source, engine: str, settings: RunSettings) -> RuntimeReport:
+    """A trace as the report holds it."""
+    return RuntimeReport(
+        source=source.description,
+        engine=engine,
+        time="wall" if settings.realtime else "virtual",
+        **trace.summary(),
+    )
+
+
+def is_simulated(source: Source) -> bool:
+    """Whether nothing of what the source gives was recorded."""
+    from edge.runtime.sources.simulator import SimulatorSource
+
+    return isinstance(source, SimulatorSource)
+
+
+def _notes(manifest: Manifest, source: Source, engine: RunEngine, trace: Trace) -> tuple[str, ...]:
+    data = manifest.data
+    notes = [f"Graph {engine.engine.name}: {engine.reason}."]
+    if data.kind == "none":
+        notes.append("The model is untrained: its detections and events mean nothing.")
+    elif data.kind == "simulated" and not is_simulated(source):
+        notes.append(
+            f"The model was trained on simulated data ({data.description}), the source is recorded: detections and "
+            "events are not meaningful here; timing, matching and completeness are."
+        )
+    elif data.kind == "recorded" and is_simulated(source):
+        notes.append(
+            "The model was trained on recorded data, the source is simulated: detections may not be meaningful."
+        )
+    if not trace.fused:
+        notes.append("Nothing was fused: the source held no anchor.")
+    return tuple(notes)
+
+
+def _resolved(bundle: Bundle, source: Source, settings: RunSettings, engine: RunEngine) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "bundle": {"name": bundle.manifest.name, "id": bundle.id},
+        "source": source.description,
+        "engine": engine.engine.name,
+        "threads": engine.engine.threads,
+        "realtime": settings.realtime,
+        "duration_s": settings.duration_s,
+        "compute_ms": None if settings.realtime else settings.compute_ms,
+    }
