@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 from edge.compress.latency import StageTimings, time_stages
 from edge.data.street import prepare_dataset
+from edge.fused_run import open_engine, run_bundle
 from edge.project import StreetData
 from edge.report.contents import Report, StageReport, headline_of
 from edge.report.figures import ReportFigures
+from edge.report.moments import fused_moments
 from edge.report.publish import write_report
 from edge.runtime.environment import describe_host
+from edge.runtime.sources.simulator import SimulatorSource
 from edge.workbench import Workbench, open_workbench
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 TIMING_ROUNDS = 300  # what p99 needs
 BUNDLE, RUN = "bundle", "run"
+RUN_SECONDS = 30.0
+UNSEEN_SEED = 4_000_000_000
 NOTES = (
     "Latency is one inference of the stage's graph in ONNX Runtime on one thread of this host, stages timed in turn.",
     "Nothing here ran on a board: these are no Jetson figures.",
@@ -67,9 +72,7 @@ def time_all(bench: Workbench, stages: list[MeasuredStage], steps: Steps) -> Sta
     return time_stages(stages, bench.example_feeds(1)[0], rounds=TIMING_ROUNDS, on_round=lambda: done(1))
 
 
-def finish(
-    bench: Workbench, stages: list[MeasuredStage], timings: StageTimings, out: Path, steps: Steps
-) -> Report:
+def finish(bench: Workbench, stages: list[MeasuredStage], timings: StageTimings, out: Path, steps: Steps) -> Report:
     """Packs the bundle, runs it on a street that training never saw, and writes the report.
 
     A project on recorded data has no simulated streams to run on; its report says what the stages cost.
@@ -80,13 +83,20 @@ def finish(
     frames: tuple[FusedFrame, ...] = ()
     if isinstance(bench.project.data, StreetData):
         with steps.doing("Run the bundle on synchronized streams"):
-            run = run_bundle(bundle, unseen_street(bench.project.data), out / RUN)
-            frames = bundle_moments(bundle, unseen_street(bench.project.data))
+            street = unseen_street(bench.project.data)
+            engine = open_engine(bundle)
+            run = run_bundle(bundle, street, out / RUN, engine=engine)
+            frames = fused_moments(street, bundle.model_io, engine.engine)
     report = build_report(bench, stages, timings, run)
     figures = ReportFigures.from_comparison(timings.first_over_last, frames)
     with steps.doing("Write report.json and report.html"):
         write_report(report, figures, out)
     return report
+
+
+def unseen_street(data: StreetData) -> SimulatorSource:
+    """A drive through a street whose seed no split has."""
+    return SimulatorSource(seed=UNSEEN_SEED + data.seed, duration_s=RUN_SECONDS, config=data.street)
 
 
 def build_report(
@@ -100,6 +110,6 @@ def build_report(
         headline=headline_of(rows, timings.first_over_last),
         stages=tuple(rows),
         runtime=run,
-        environment=describe_host(seed=bench.project.train.seed, threads=1),
+        environment=describe_host(seed=bench.project.train.seed, threads={"engine": 1}),
         notes=NOTES,
     )

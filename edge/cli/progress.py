@@ -19,7 +19,7 @@ class Steps:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
-    def counter(self, description: str, total: int) -> Callable[[int], None]:
+    def counter(self, description: str, total: int | None) -> Callable[[int], None]:
         """A bar that moves by the number it is called with."""
         task = self._progress.add_task(description, total=total, detail="")
 
