@@ -277,9 +277,7 @@ class Optimal(Policy):
         bounds = list(lower_bounds_ns or ())
         super().__init__(
             _configured(
-                lambda: _core.OptimalSync(
-                    core_streams, anchor, queue_size, age_penalty, max_interval_ns, bounds, remap
-                )
+                lambda: _core.OptimalSync(core_streams, anchor, queue_size, age_penalty, max_interval_ns, bounds, remap)
             )
         )
 
@@ -309,9 +307,7 @@ def _configured(make: Callable[[], _T]) -> _T:
         return make()
     except (ValueError, TypeError) as error:
         problem = (
-            str(error).splitlines()[0]
-            if isinstance(error, ValueError)
-            else "a number is of the wrong type or size"
+            str(error).splitlines()[0] if isinstance(error, ValueError) else "a number is of the wrong type or size"
         )
         raise ConfigError(
             f"synchronization: {problem}", "mend the stream's rate, policy or limits in the rig"
