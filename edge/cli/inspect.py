@@ -28,9 +28,11 @@ def inspect(
     opened = Bundle.open(bundle)
     if rig:
         from edge.report.moments import draw_rig
+        from edge.runtime.fusion import complete_rig
         from edge.runtime.sources.grammar import open_sources
 
-        draw_rig(open_sources([source]), opened.model_io, out)
+        given = open_sources([source])
+        draw_rig(given, opened.model_io, out, complete_rig(given.rig, opened))
         typer.echo(f"Drawn: {out}. Points must lie on the objects that they hit.")
     elif as_json:
         typer.echo(opened.manifest.model_dump_json(by_alias=True, indent=1))

@@ -33,22 +33,25 @@ SKIPPED = 5  # sets between two moments, so that they differ
 
 
 def fused_moments(
-    source: Source, model_io: ModelIO, engine: Engine | None = None, count: int = 3
+    source: Source, model_io: ModelIO, engine: Engine | None = None, count: int = 3, rig: Rig | None = None
 ) -> tuple[FusedFrame, ...]:
     """Synchronizes `source` and renders `count` complete moments, with detections where an engine is given.
+
+    `rig` is the source's, completed by the streams of the model that it lacks; the source's own by default.
 
     Raises:
         SourceError: No moment of the source has camera and lidar together.
     """
+    rig = rig or source.rig
     streams = [s for s in model_io.modalities if s in source.rig.streams]
-    preprocessor, decoder = Preprocessor(model_io, source.rig), Decoder(model_io, source.rig)
+    preprocessor, decoder = Preprocessor(model_io, rig), Decoder(model_io, rig)
     frames: list[FusedFrame] = []
     for at, synced in enumerate(_synced(source, streams, preprocessor)):
         if at % SKIPPED or not _has_view(synced, model_io):
             continue
         inputs = preprocessor.inputs({name: sample.payload for name, sample in synced.samples.items()})
         decoded = decoder.decode(engine.run(inputs)) if engine else Decoded()
-        frames.append(_frame(synced, source.rig, model_io, inputs, decoded))
+        frames.append(_frame(synced, rig, model_io, inputs, decoded))
         if len(frames) == count:
             break
     if not frames:
@@ -56,13 +59,13 @@ def fused_moments(
     return tuple(frames)
 
 
-def draw_rig(source: Source, model_io: ModelIO, out: Path) -> None:
+def draw_rig(source: Source, model_io: ModelIO, out: Path, rig: Rig | None = None) -> None:
     """Writes a PNG of the first complete moment: a wrong extrinsic shows at once.
 
     Raises:
         SourceError: No moment of the source has camera and lidar together.
     """
-    (frame,) = fused_moments(source, model_io, count=1)
+    (frame,) = fused_moments(source, model_io, count=1, rig=rig)
     with atomic_file(out) as partial:
         partial.write_bytes(frame_png(frame))
 
