@@ -62,7 +62,7 @@ def main(
         with atomic_folder(out) as folder:
             _draw(folder, manifest, model_io, material, seed)
     except EdgeError as error:
-        Console(stderr=True).print(f"error: {error}", markup=False)
+        Console(stderr=True).print(f"error: {error}", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
 
 
