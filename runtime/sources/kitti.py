@@ -10,8 +10,8 @@ from edge.runtime.capabilities import require_module
 from edge.runtime.clock import NS_PER_MS
 from edge.runtime.errors import SourceError
 from edge.runtime.sample import Image, Sample
+from edge.runtime.sources.kitti_calibration import kitti_rig
 from edge.runtime.sources.kitti_layout import find_recording
-from edge.runtime.sources.kitti_rig import kitti_rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

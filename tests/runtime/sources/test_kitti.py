@@ -234,6 +234,13 @@ def test_a_dropped_scan_may_have_a_blank_line_or_none(drive: Path, blank: bool) 
     assert stamps_of(source, "lidar") == [(FIRST_S + frame) * 10**9 + 1 for frame in (0, 2, 3)]
 
 
+def test_fractions_of_a_second_may_have_any_number_of_digits(drive: Path) -> None:
+    lines = ["2011-09-26 14:19:35", "2011-09-26 14:19:35.050000001", "2011-09-26 14:19:35.5", "2011-09-27 00:00:00.25"]
+    (drive / "image_02" / "timestamps.txt").write_text("\n".join(lines))
+    nanoseconds = [0, 50_000_001, 500_000_000, 34_825 * 10**9 + 250_000_000]
+    assert stamps_of(KittiSource(drive), "camera") == [FIRST_S * 10**9 + ns for ns in nanoseconds]
+
+
 def test_real_stamps_of_a_drive_that_lost_scans(drive: Path, shared_data: Path) -> None:
     folder = shared_data / "kitti_timestamps"
     stamps = [int(v) for v in (folder / "2011_09_26_drive_0009_velodyne_points_ns.txt").read_text().split()]
