@@ -68,7 +68,8 @@ class GridDecoder:
         item = self.output
         logits = _tensor(outputs, item.tensor, (1, 1 + len(item.classes), None, None))[0]
         distance = _tensor(outputs, item.distance_tensor, (1, 1, *logits.shape[1:]))[0, 0]
-        found = [GridObject(*v) for v in _core.decode_grid(logits, distance, item.threshold, DISTANCE_RATIO)]
+        cells = _core.decode_grid(logits, distance, item.threshold, DISTANCE_RATIO)
+        found = [GridObject(index, score, d, (b[0], b[1], b[2], b[3])) for index, score, d, b in cells]
         boxed = [(o, self._source_box(o.box, logits.shape[1:])) for o in found]
         return [self._detection(o, box) for o, box in boxed if box[2] > box[0] and box[3] > box[1]]
 

@@ -104,7 +104,7 @@ def _paint_walls(
     lowest = int(np.searchsorted(-fan.rows, 0.6))
     block = np.floor(walls.along / np.float32(BLOCK_M)).astype(np.int32)
     side = (fan.columns[:, 1] > 0).astype(np.int32)
-    front = _WALL + ((block * 5 + side * 3 + snapshot.seed) % _HOUSES) * _PER_HOUSE
+    front = _WALL + ((block * 5 + side * 3 + snapshot.seed % _HOUSES) % _HOUSES) * _PER_HOUSE
     bay = np.floor(walls.along / np.float32(_BAY_M))
     glazed = np.abs(walls.along / np.float32(_BAY_M) - bay - np.float32(0.5)) < 0.24
     pattern = ((bay.astype(np.int32) * 3 + block) % _LIT_CYCLE) * 2 + glazed
