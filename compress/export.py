@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -78,7 +78,7 @@ def largest_error(graph: onnx.ModelProto, inputs: dict[str, Tensor], expected: S
     return max(float(np.abs(a - b).max(initial=0.0)) for a, b in pairs)
 
 
-def run_graph(graph: onnx.ModelProto, feeds: dict[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
+def run_graph(graph: onnx.ModelProto, feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
     """One run in ONNX Runtime on the CPU, outputs in the graph's order.
 
     Raises:

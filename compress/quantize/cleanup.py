@@ -40,12 +40,15 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _name_layers(graph: OnnxGraph) -> None:
+    taken = {""}
     for node in graph.nodes:
         path = ""
         if node.op_type in _WEIGHTED:
             path = next((_module_of(name) for name in reversed(node.input) if name in graph.constants), "")
             path = path or ("" if node.name.startswith("node_") else node.name)
-        node.name = path
+        # Layers that share a constant would share its name, which ONNX Runtime refuses.
+        node.name = "" if path in taken else path
+        taken.add(path)
 
 
 def _module_of(constant: str) -> str:

@@ -7,7 +7,7 @@
   layer and their result goes to one; elsewhere (a transformer's residual stream) they stay float.
 - Inputs of an addition share one scale, and so do inputs and result of a concatenation or of an operator that only
   moves or picks values.
-- Once a tensor is INT8, all who read it read that; graph outputs stay float.
+- Once a tensor is INT8, all who read it read that, but for graph outputs and layers that are kept in float.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ class _Plan:
 
     def __init__(self, model: GraphModule, keep_float: Sequence[str]) -> None:
         nodes = [n for n in model.graph.nodes if n.op == "call_function"]
-        free = [n for n in nodes if not is_kept(n, keep_float)]
+        self._kept = {n for n in nodes if is_kept(n, keep_float)}
+        free = [n for n in nodes if n not in self._kept]
         self.weighted = [n for n in free if n.target in WEIGHTED and _has_own_weight(n)]
         quantized = set(self.weighted)
         joining = {n for n in free if n.target in _JOINING and _joins_tensors(n)}
@@ -129,8 +130,8 @@ class _Plan:
         return tensor
 
     def edges(self, model: GraphModule) -> list[tuple[Node, Node]]:
-        """Every (INT8 tensor, reader) pair, in the graph's order; graph outputs do not count as readers."""
-        readers = [n for n in model.graph.nodes if n.op == "call_function" and _is_float(n)]
+        """Every (INT8 tensor, reader) pair, in the graph's order; graph outputs and kept layers are no readers."""
+        readers = [n for n in model.graph.nodes if n.op == "call_function" and n not in self._kept and _is_float(n)]
         return [(tensor, reader) for reader in readers for tensor in reader.all_input_nodes if tensor in self.tensors]
 
     def _want_passing(self, node: Node, joining: set[Node]) -> None:

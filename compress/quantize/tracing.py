@@ -16,7 +16,7 @@ from edge.runtime.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_NOISY = ("torch", "torch.onnx", "torch.export", "torchao", "onnxscript", "onnx_ir")
+_NOISY = ("torch", "torch.__trace", "torch.onnx", "torch.export", "torchao", "onnxscript", "onnx_ir")
 
 
 def trace(

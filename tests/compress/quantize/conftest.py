@@ -57,11 +57,12 @@ class ThreeBranch(nn.Module):
 
     @staticmethod
     def _encoder(channels: int) -> nn.Module:
-        return ResNetModel(
+        encoder: nn.Module = ResNetModel(
             ResNetConfig(
                 num_channels=channels, embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1], layer_type="basic"
             )
         )
+        return encoder
 
     def forward(self, camera: Tensor, lidar: Tensor, audio: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         maps = [self.camera(camera).last_hidden_state, self.lidar(lidar).last_hidden_state]
