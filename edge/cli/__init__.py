@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # edge.cli.<verb> holds a function of the verb's name.
 VERBS = ("demo", "train", "compress", "run", "verify", "inspect")
+IMPORT_NOISE = ("torchao", "torch.utils._pytree")  # warn of CUDA libraries that a CPU build lacks
 INTERRUPTED = 130  # as shells say of Ctrl-C
 
 app = typer.Typer(
@@ -64,6 +65,8 @@ def options(
 
     level = logging.DEBUG if debug else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    for name in () if debug else IMPORT_NOISE:
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def main() -> None:
