@@ -116,9 +116,7 @@ class ThreeBranchNet(nn.Module):
         self.camera, self.lidar, self.audio = (self._encoder(c, widths) for c in (3, 4, 1))
         last = widths[-1]
         self.placeholders = nn.Parameter(torch.randn(3, 1, last, 1, 1) * 0.1)
-        self.mix = nn.Sequential(
-            nn.Conv2d(3 * last, last, 1), nn.BatchNorm2d(last), nn.ReLU(), convolution(last, last)
-        )
+        self.mix = nn.Sequential(nn.Conv2d(3 * last, last, 1), nn.BatchNorm2d(last), nn.ReLU(), convolution(last, last))
         self.grid, self.event = nn.Conv2d(last, 5, 1), nn.Linear(last, 4)
 
     @staticmethod

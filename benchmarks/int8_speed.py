@@ -1,18 +1,16 @@
 """INT8 speed on ONNX Runtime: FP32, our two dialects and ONNX Runtime's own static U8S8, one thread, interleaved.
 
 Run: python benchmarks/int8_speed.py [--rounds 15] [--graph NAME ...] [--out FILE.json]
-Every round times each variant in turn; a ratio is taken within a round, so that what else the machine does hits both
-sides. Printed: median of the rounds' ratios and their range.
+Every round times each variant in turn; a ratio is taken within a round, so that what else the machine does hits
+both sides. Printed: median of the rounds' ratios and their range.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +24,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from edge.compress.export import export_onnx
 from edge.compress.quantize import pt2e
 from edge.compress.quantize.dialects import write_s8, write_u8
+from edge.runtime.statistics.timing import Timing, interleave
 
 sys.path.insert(0, str(Path(__file__).parent))
 from int8_graphs import GRAPHS, SEED, BenchmarkGraph
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Feeds = dict[str, "NDArray[np.float32]"]
-MINIMUM_SECONDS = 0.15
+CALLS = 15
 
 
 class Batches(CalibrationDataReader):
@@ -75,7 +74,7 @@ def measure(graph: BenchmarkGraph, rounds: int) -> dict[str, object]:
     files = write_variants(graph, model, calibration)
     feeds = as_feeds(graph, calibration[0])
     runs = {name: runner(data, feeds) for name, data in files.items()}
-    times = interleave(runs, rounds)
+    times = {name: medians(timing) for name, timing in interleave(runs, rounds=rounds, calls=CALLS, seed=SEED).items()}
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "bytes": {name: len(data) for name, data in files.items()},
@@ -134,49 +133,27 @@ def runner(data: bytes, feeds: Feeds) -> Callable[[], object]:
     return lambda: session.run(None, own)
 
 
-def interleave(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds per inference: in each round the median of a short burst of each variant, in turn."""
-    repeats = {}
-    for name, run in runs.items():
-        run()
-        started = time.perf_counter()
-        run()
-        repeats[name] = max(5, round(MINIMUM_SECONDS / (time.perf_counter() - started)))
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for index in range(rounds):
-        order = list(runs) if index % 2 == 0 else list(reversed(runs))
-        for name in order:
-            times[name].append(burst(runs[name], repeats[name]))
-    return times
+def medians(timing: Timing) -> NDArray[np.float64]:
+    """Median duration of each round."""
+    return np.median(timing.samples_ns, axis=1)
 
 
-def burst(run: Callable[[], object], repeats: int) -> float:
-    """Median seconds of `repeats` inferences."""
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
-
-
-def ratios(slower: list[float], faster: list[float]) -> dict[str, float]:
+def ratios(slower: NDArray[np.float64], faster: NDArray[np.float64]) -> dict[str, float]:
     """Median, least and largest of the rounds' ratios."""
-    found = [a / b for a, b in zip(slower, faster, strict=True)]
-    return {"median": statistics.median(found), "min": min(found), "max": max(found)}
+    found = slower / faster
+    return {"median": float(np.median(found)), "min": float(found.min()), "max": float(found.max())}
 
 
 def describe(name: str, result: dict[str, object]) -> str:
     """One line for people."""
     over, versus, sizes = result["over_fp32"], result["u8_over_ort"], result["bytes"]
     assert isinstance(over, dict) and isinstance(versus, dict) and isinstance(sizes, dict)
-    parts = [
-        f"{key} {value['median']:.2f}x [{value['min']:.2f}, {value['max']:.2f}]" for key, value in over.items()
-    ]
+    parts = [f"{key} {value['median']:.2f}x [{value['min']:.2f}, {value['max']:.2f}]" for key, value in over.items()]
     return (
         f"{name}: {result['parameters']:,} parameters; over FP32: {', '.join(parts)}; "
         f"u8 over ort {versus['median']:.3f} [{versus['min']:.3f}, {versus['max']:.3f}]; "
-        f"file {sizes['fp32'] / sizes['s8']:.2f}x smaller (s8 {sizes['s8']:,}, u8 {sizes['u8']:,}, ort {sizes['ort']:,})"
+        f"file {sizes['fp32'] / sizes['s8']:.2f}x smaller "
+        f"(s8 {sizes['s8']:,}, u8 {sizes['u8']:,}, ort {sizes['ort']:,})"
     )
 
 

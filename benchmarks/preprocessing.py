@@ -143,9 +143,7 @@ def keep_pages() -> bool:
     """Tells the allocator to give nothing back to the kernel; False where the C library has no such setting."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     trim_threshold, mmap_threshold = -1, -3
-    return (
-        mallopt is not None and bool(mallopt(trim_threshold, 1 << 30)) and bool(mallopt(mmap_threshold, 1 << 25))
-    )
+    return mallopt is not None and bool(mallopt(trim_threshold, 1 << 30)) and bool(mallopt(mmap_threshold, 1 << 25))
 
 
 def measure(rounds: int) -> dict[str, Comparison]:
@@ -173,9 +171,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
-        sys.stderr.write(
-            "note: set OPENBLAS_NUM_THREADS=1, or NumPy's matrix products may use more than one thread\n"
-        )
+        sys.stderr.write("note: set OPENBLAS_NUM_THREADS=1, or NumPy's matrix products may use more than one thread\n")
     results = {f"{name}, allocator as it comes": result for name, result in measure(arguments.rounds).items()}
     if keep_pages():
         results |= {f"{name}, allocator keeps pages": result for name, result in measure(arguments.rounds).items()}

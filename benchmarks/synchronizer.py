@@ -88,11 +88,7 @@ def make_messages(seconds: float, scenario: str, seed: int = 0) -> list[Sample]:
                 continue
             if scenario == "late" and draw.random() < 0.02:
                 arrival_s += 0.2
-            if (
-                scenario.startswith("jump")
-                and stamp_s > 100.0 + seconds / 2
-                and scenario in ("jump", f"jump_{name}")
-            ):
+            if scenario.startswith("jump") and stamp_s > 100.0 + seconds / 2 and scenario in ("jump", f"jump_{name}"):
                 stamp_s -= 5.0
             found.append(Sample(name, round(stamp_s * 1e9), round(arrival_s * 1e9), k, payloads[name]))
     return sorted(found, key=lambda s: s.arrival_ns)

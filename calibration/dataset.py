@@ -163,9 +163,7 @@ class CalibrationSet:
         arrays = _read_arrays(folder / _ARRAYS, list(manifest.tensors))
         loaded = cls.from_samples(manifest.ids, manifest.splits, arrays, manifest.tensors)
         if loaded.digest != manifest.digest:
-            raise DataError(
-                f"the calibration set {folder} does not match its digest", "restore it or collect it again"
-            )
+            raise DataError(f"the calibration set {folder} does not match its digest", "restore it or collect it again")
         return loaded
 
 

@@ -76,9 +76,7 @@ class MagnitudeHistogram:
             DataError: Nothing was counted, or the observer is unknown.
         """
         if not self.counts.any():
-            raise DataError(
-                "an activation was never seen during calibration", "calibrate with at least one sample"
-            )
+            raise DataError("an activation was never seen during calibration", "calibrate with at least one sample")
         if observer == "minmax":
             return self.largest
         if observer == "percentile":

@@ -89,9 +89,7 @@ def _draw_sound(moment: tuple[int, float], path: Path) -> None:
     config = LogMelInput(tensor="audio", stream="audio", shape=(1, 1, 64, frames), rate_hz=microphone.rate_hz)
     features = LogMel(config).features(microphone.window(Street(seed), second, config.window_samples))
     figure, axes = plt.subplots(figsize=(12.8, 3.0), dpi=100, layout="constrained")
-    axes.imshow(
-        features, origin="lower", aspect="auto", cmap="magma", extent=(-SIREN_WINDOW_S, 0, 0, len(features))
-    )
+    axes.imshow(features, origin="lower", aspect="auto", cmap="magma", extent=(-SIREN_WINDOW_S, 0, 0, len(features)))
     axes.set(xlabel="seconds before the anchor", ylabel="mel band")
     with atomic_file(path) as partial:
         figure.savefig(partial, format="png")

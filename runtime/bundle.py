@@ -216,9 +216,7 @@ def _check_agreement(path: Path, manifest: Manifest, model_io: ModelIO, rig: Rig
             )
     for stream in model_io.modalities:
         if stream not in rig.streams:
-            raise BundleError(
-                f"{path}: io.yaml needs stream '{stream}', rig.yaml lacks it", "pack the bundle again"
-            )
+            raise BundleError(f"{path}: io.yaml needs stream '{stream}', rig.yaml lacks it", "pack the bundle again")
 
 
 def _cases(stacked: dict[str, NDArray[Any]], path: Path) -> list[dict[str, NDArray[Any]]]:

@@ -120,9 +120,7 @@ class Decoder:
 
     def __init__(self, model_io: ModelIO, rig: Rig) -> None:
         self._outputs = model_io.outputs
-        self._grids = {
-            o.tensor: GridDecoder(o, model_io, rig) for o in model_io.outputs if isinstance(o, GridOutput)
-        }
+        self._grids = {o.tensor: GridDecoder(o, model_io, rig) for o in model_io.outputs if isinstance(o, GridOutput)}
 
     def decode(self, outputs: Mapping[str, NDArray[np.float32]]) -> Decoded:
         """Detections, events and raw outputs of one inference (batch 1).
@@ -150,9 +148,7 @@ def _decode_events(item: EventOutput, outputs: Mapping[str, NDArray[np.float32]]
     # tanh cannot overflow, the plain form of the sigmoid can.
     scores = 0.5 + 0.5 * np.tanh(0.5 * logits)
     return [
-        Event(name, float(score))
-        for name, score in zip(item.classes, scores, strict=True)
-        if score >= item.threshold
+        Event(name, float(score)) for name, score in zip(item.classes, scores, strict=True) if score >= item.threshold
     ]
 
 
@@ -184,9 +180,7 @@ def _tensor(
             "use the io.yaml that belongs to this graph",
         )
     if not np.isfinite(tensor).all():
-        raise ModelError(
-            f"output '{name}' holds values that are not finite", "check the model and its quantization"
-        )
+        raise ModelError(f"output '{name}' holds values that are not finite", "check the model and its quantization")
     return tensor
 
 

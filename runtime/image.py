@@ -153,6 +153,4 @@ def _check_pixels(image: Image, size: tuple[int, int], channels: int) -> None:
             "use the rig of this recording or resize its intrinsics",
         )
     if planes > channels:
-        raise SampleError(
-            f"the model input takes one channel, but the image is {image.format}", "give a mono8 image"
-        )
+        raise SampleError(f"the model input takes one channel, but the image is {image.format}", "give a mono8 image")

@@ -199,9 +199,7 @@ def _make_feature(item: ImageInput | LidarViewInput | LogMelInput | TensorInput,
 def _check_kind(rig: Rig, stream: str, kind: str) -> None:
     found = rig.stream(stream).kind
     if found != kind:
-        raise RigError(
-            f"the model needs '{stream}' to be a {kind} stream, but the rig says {found}", "mend the rig"
-        )
+        raise RigError(f"the model needs '{stream}' to be a {kind} stream, but the rig says {found}", "mend the rig")
 
 
 def _channels(item: ImageInput | LidarViewInput | LogMelInput | TensorInput) -> int:

@@ -40,9 +40,7 @@ def _layer_of(name: str) -> str | None:
 
 def _type_checking_lines(tree: ast.AST) -> set[int]:
     """Lines under `if TYPE_CHECKING:`; imports there never run."""
-    guarded = (
-        n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test).endswith("TYPE_CHECKING")
-    )
+    guarded = (n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test).endswith("TYPE_CHECKING"))
     return {line for n in guarded for line in range(n.lineno, (n.body[-1].end_lineno or n.lineno) + 1)}
 
 

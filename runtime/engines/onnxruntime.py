@@ -133,9 +133,7 @@ class OnnxRuntimeEngine:
             values = self._run(self._outputs, inputs)
         except Exception as error:  # ONNX Runtime raises its own types and ValueError alike
             self._explain(inputs)
-            raise ModelError(
-                f"inference failed: {_first_line(error)}", "run `edge verify` on the bundle"
-            ) from error
+            raise ModelError(f"inference failed: {_first_line(error)}", "run `edge verify` on the bundle") from error
         return dict(zip(self._outputs, values, strict=True))
 
     def _explain(self, inputs: Mapping[str, NDArray[np.float32]]) -> None:

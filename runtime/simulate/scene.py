@@ -28,9 +28,7 @@ class Scene:
     glow: Floats
 
 
-def build_scene(
-    things: tuple[Thing, ...], *, paint: bool, shift_s: NDArray[np.float64] | None = None
-) -> Scene | None:
+def build_scene(things: tuple[Thing, ...], *, paint: bool, shift_s: NDArray[np.float64] | None = None) -> Scene | None:
     """Boxes of all things.
 
     Args:

@@ -38,9 +38,7 @@ def play(wave: Floats, cycles: Times) -> Floats:
 def siren_cycles(emitted_s: Times, wails: bool) -> Times:
     """Phase of a siren, in cycles: a sweep of 550 to 1450 Hz, or two alternating tones."""
     if wails:
-        return _WAIL_HZ * emitted_s - _WAIL_SWING_HZ * _WAIL_S / (2 * np.pi) * np.cos(
-            2 * np.pi * emitted_s / _WAIL_S
-        )
+        return _WAIL_HZ * emitted_s - _WAIL_SWING_HZ * _WAIL_S / (2 * np.pi) * np.cos(2 * np.pi * emitted_s / _WAIL_S)
     whole = np.floor(emitted_s / _TONE_S)
     high = whole * _TONE_S / 2 + np.maximum(emitted_s - whole * _TONE_S - _TONE_S / 2, 0)
     return _LOW_HZ * emitted_s + (_HIGH_HZ - _LOW_HZ) * high

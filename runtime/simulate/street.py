@@ -114,8 +114,7 @@ class Street:
         slope, states = self.slope_at(t_s), self._fleet.at(t_s)
         ahead = np.flatnonzero(states[:, 0] > ahead_of)
         return tuple(
-            self._thing(slot, state, slope)
-            for slot, state in zip(ahead.tolist(), states[ahead].tolist(), strict=True)
+            self._thing(slot, state, slope) for slot, state in zip(ahead.tolist(), states[ahead].tolist(), strict=True)
         )
 
     def snapshot_at(self, t_s: float) -> Snapshot:

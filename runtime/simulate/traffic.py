@@ -107,9 +107,7 @@ class _Filler:
                 y = side * self._rng.uniform(5.6, 7.6)
                 onward = self._rng.random() < 0.5
                 walk = self._rng.uniform(0.8, 1.6) * (1 if onward else -1)
-                self._add(
-                    self._loop(start, walk - self._ego_speed, y, 0.0 if onward else np.pi), (PEDESTRIAN,), (1.0,)
-                )
+                self._add(self._loop(start, walk - self._ego_speed, y, 0.0 if onward else np.pi), (PEDESTRIAN,), (1.0,))
 
     def crossings(self) -> None:
         low, high = BEHIND_M, self._config.range_m[1]
@@ -139,9 +137,7 @@ class _Filler:
         trucks, emergency = self._config.trucks, self._config.emergency
         return (1 - trucks) * (1 - emergency), trucks * (1 - emergency), emergency
 
-    def _add(
-        self, track: Track, kinds: tuple[int, ...], shares: tuple[float, ...], *, engine: bool = True
-    ) -> None:
+    def _add(self, track: Track, kinds: tuple[int, ...], shares: tuple[float, ...], *, engine: bool = True) -> None:
         runs = engine and kinds[0] in VEHICLES
         self.slots.append(
             Slot(

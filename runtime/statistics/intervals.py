@@ -36,9 +36,7 @@ class Interval(BaseModel):
         return self.model_dump()
 
 
-def percentile_interval(
-    values: ArrayLike, share: float, confidence: float = CONFIDENCE
-) -> tuple[float, float] | None:
+def percentile_interval(values: ArrayLike, share: float, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
     """Two-sided interval of a percentile from two order statistics, without assuming any distribution.
 
     The number of samples below the percentile is binomial(n, share); the ranks cut at most `(1 - confidence) / 2`

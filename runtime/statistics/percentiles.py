@@ -105,9 +105,7 @@ def finite(values: ArrayLike) -> NDArray[np.float64]:
     """
     array = np.asarray(values, np.float64)
     if array.ndim != 1:
-        raise DataError(
-            f"a sample of shape {list(array.shape)} was given", "pass a one-dimensional list of numbers"
-        )
+        raise DataError(f"a sample of shape {list(array.shape)} was given", "pass a one-dimensional list of numbers")
     if not np.isfinite(array).all():
         bad = int(np.count_nonzero(~np.isfinite(array)))
         raise DataError(f"{bad} of {len(array)} values are NaN or infinite", "drop or count them before")

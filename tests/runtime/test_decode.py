@@ -109,9 +109,7 @@ def test_the_right_edge_is_no_neighbour_of_the_left() -> None:
 
 
 def test_order_is_row_major_by_the_first_cell() -> None:
-    found = detections(
-        {(0, 9): (1, 3.0, 10.0), (2, 1): (2, 3.0, 5.0), (0, 4): (2, 5.0, 30.0), (1, 5): (2, 5.0, 30.0)}
-    )
+    found = detections({(0, 9): (1, 3.0, 10.0), (2, 1): (2, 3.0, 5.0), (0, 4): (2, 5.0, 30.0), (1, 5): (2, 5.0, 30.0)})
     assert [(d.class_name, round(d.distance_m)) for d in found] == [("person", 30), ("car", 10), ("person", 5)]
 
 
@@ -143,9 +141,7 @@ def test_a_crop_is_put_back() -> None:
     assert found.box_px == pytest.approx((60, 0, 70, 10))
 
 
-def reference_components(
-    outputs: dict[str, NDArray[np.float32]], threshold: float
-) -> set[frozenset[tuple[int, int]]]:
+def reference_components(outputs: dict[str, NDArray[np.float32]], threshold: float) -> set[frozenset[tuple[int, int]]]:
     """Connected cells by repeated merging of sets."""
     logits = outputs["classes"][0].astype(np.float64)
     softmax = np.exp(logits - logits.max(axis=0))
@@ -156,9 +152,7 @@ def reference_components(
 
     def joined(a: tuple[int, int], b: tuple[int, int]) -> bool:
         touch = abs(a[0] - b[0]) <= 1 and abs(a[1] - b[1]) <= 1
-        return touch and bool(
-            best[a] == best[b] and abs(log_distance[a] - log_distance[b]) <= math.log(DISTANCE_RATIO)
-        )
+        return touch and bool(best[a] == best[b] and abs(log_distance[a] - log_distance[b]) <= math.log(DISTANCE_RATIO))
 
     merged = True
     while merged:

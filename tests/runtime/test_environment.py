@@ -12,9 +12,7 @@ import pytest
 from edge.runtime import environment
 from edge.runtime.environment import HostDescription, describe_host
 
-ARM = (
-    "processor\t: 0\nFeatures\t: fp asimd asimddp i8mm sve\nCPU part\t: 0xd42\n\nprocessor\t: 1\nCPU part\t: 0x0\n"
-)
+ARM = "processor\t: 0\nFeatures\t: fp asimd asimddp i8mm sve\nCPU part\t: 0xd42\n\nprocessor\t: 1\nCPU part\t: 0x0\n"
 X86 = "processor\t: 0\nmodel name\t: A Fast One\nflags\t\t: fpu sse4_2 avx2 avx512_vnni\n"
 
 

@@ -57,9 +57,7 @@ def test_stretch_equals_the_numpy_reference(w: int, h: int, mw: int, mh: int) ->
     np.testing.assert_allclose(levels(resize(image, mw, mh)[0]), bilinear(image, mw, mh), atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    "model", [(640, 192), (621, 187), (160, 48), (1300, 400), (1242, 375), (1, 1), (2484, 750)]
-)
+@pytest.mark.parametrize("model", [(640, 192), (621, 187), (160, 48), (1300, 400), (1242, 375), (1, 1), (2484, 750)])
 def test_stretch_equals_opencv_within_one_level(model: tuple[int, int]) -> None:
     cv2 = pytest.importorskip("cv2")
     image = picture(1242, 375)
@@ -213,9 +211,7 @@ def test_a_colour_frame_does_not_fit_one_channel() -> None:
         resizer.run(Image(picture(10, 8)))
 
 
-@pytest.mark.parametrize(
-    ("mean", "std"), [((0.5,), (0.1, 0.2)), ((0.5,) * 3, (0.1, 0.0, 0.1)), ((0.1, 0.2), (1, 1))]
-)
+@pytest.mark.parametrize(("mean", "std"), [((0.5,), (0.1, 0.2)), ((0.5,) * 3, (0.1, 0.0, 0.1)), ((0.1, 0.2), (1, 1))])
 def test_normalization_that_makes_no_sense_is_refused(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     with pytest.raises(ConfigError, match="image input"):
         ImageResizer(make_resize_map((10, 8), (5, 4), "stretch"), mean, std)

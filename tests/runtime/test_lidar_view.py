@@ -161,9 +161,7 @@ def test_an_empty_cloud_gives_an_empty_view_and_overwrites_the_buffer() -> None:
 def test_a_cloud_that_is_not_contiguous_is_read_right() -> None:
     wide = np.zeros((500, 6), np.float32)
     wide[:, 1:5] = random_cloud(3, 500)
-    np.testing.assert_array_equal(
-        make_view().run(wide[:, 1:5]), make_view().run(np.ascontiguousarray(wide[:, 1:5]))
-    )
+    np.testing.assert_array_equal(make_view().run(wide[:, 1:5]), make_view().run(np.ascontiguousarray(wide[:, 1:5])))
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,7 @@ def noise(count: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 # Powers of two, the usual 400, odd, prime, products of large primes, and the smallest there are.
-@pytest.mark.parametrize(
-    "n_fft", [2, 3, 4, 5, 6, 7, 30, 64, 97, 101, 240, 400, 441, 512, 600, 1009, 1024, 2 * 997]
-)
+@pytest.mark.parametrize("n_fft", [2, 3, 4, 5, 6, 7, 30, 64, 97, 101, 240, 400, 441, 512, 600, 1009, 1024, 2 * 997])
 @pytest.mark.parametrize("frames", [1, 3, 4, 5])
 def test_mel_power_equals_the_numpy_reference(n_fft: int, frames: int) -> None:
     c = config(shape=(1, 1, 20, frames), n_fft=n_fft, hop=max(1, n_fft * 2 // 5), f_min_hz=0.0)

@@ -78,9 +78,7 @@ def test_every_tensor_is_made_with_its_shape_and_values() -> None:
     assert isinstance(cloud, PointCloud)
     assert isinstance(sound, AudioChunk)
     np.testing.assert_array_equal(tensors["image"][0], ImageResizer(resize, IMAGE.mean, IMAGE.std).run(image))
-    view = LidarView(
-        RIG.intrinsics("camera"), resize, RIG.transform("camera", "lidar"), np.array(T_LIDAR, np.float64)
-    )
+    view = LidarView(RIG.intrinsics("camera"), resize, RIG.transform("camera", "lidar"), np.array(T_LIDAR, np.float64))
     np.testing.assert_array_equal(tensors["view"][0], view.run(cloud.points))
     assert tensors["view"][0, 3].sum() > 100
     end = sound.samples[:, -MEL.window_samples :]
@@ -198,9 +196,7 @@ def test_inputs_that_contradict_themselves_are_refused(item: Any) -> None:
 
 def test_one_grey_channel() -> None:
     item = IMAGE.model_copy(update={"shape": (1, 1, 24, 60)})
-    tensors = Preprocessor(make_io(item), RIG).inputs(
-        {"camera": Image(np.full((80, 200), 255, np.uint8), "mono8")}
-    )
+    tensors = Preprocessor(make_io(item), RIG).inputs({"camera": Image(np.full((80, 200), 255, np.uint8), "mono8")})
     np.testing.assert_allclose(tensors["image"], np.full((1, 1, 24, 60), 2.0), rtol=1e-6)
 
 

@@ -44,9 +44,7 @@ def make_rig(camera_policy: str = "required", max_age_ms: float = 150.0, budget_
                     intrinsics=LENS,
                 ),
                 "lidar": Stream(kind="lidar", rate_hz=10, stamp="end", transport_ms=LIDAR_DELAY),
-                "audio": Stream(
-                    kind="audio", rate_hz=50, stamp="first-sample", transport_ms=5, sample_rate_hz=1000
-                ),
+                "audio": Stream(kind="audio", rate_hz=50, stamp="first-sample", transport_ms=5, sample_rate_hz=1000),
             },
         }
     )
@@ -228,8 +226,7 @@ def test_a_stepping_clock_gets_a_new_epoch_alone(stream: str, step_ms: int) -> N
 def test_a_burst_after_a_stall_is_no_clock_step() -> None:
     """Ten frames that queued for a third of a second and more come at once."""
     stalled = [
-        Sample(s.stream, s.stamp_ns, START + 1400 * MS + k, s.seq, s.payload)
-        for k, s in enumerate(frames(700, 1400))
+        Sample(s.stream, s.stamp_ns, START + 1400 * MS + k, s.seq, s.payload) for k, s in enumerate(frames(700, 1400))
     ]
     sync = Synchronizer(make_rig(), ["camera", "lidar"], {})
     sets = feed(sync, frames(0, 700) + stalled + frames(1400, 2900) + sweeps(1, 29))

@@ -14,9 +14,7 @@ ORIGIN = np.array([0.2, -0.1, 1.6], np.float32)
 
 def _fan() -> Fan:
     across = np.linspace(0.8, -0.8, 41)
-    return Fan(
-        np.stack([np.ones(41), across], 1).astype(np.float32), np.linspace(0.3, -0.4, 23).astype(np.float32)
-    )
+    return Fan(np.stack([np.ones(41), across], 1).astype(np.float32), np.linspace(0.3, -0.4, 23).astype(np.float32))
 
 
 def _box(x: float, y: float, z: float, yaw: float, size: tuple[float, float, float] = (4.0, 2.0, 1.5)) -> Boxes:
@@ -56,10 +54,7 @@ def test_cast_equals_ray_by_ray_clipping(
     distance = np.full(fan.shape, np.inf, np.float32)
     hits = cast(fan, ORIGIN, boxes, distance)
     wanted = np.array(
-        [
-            [_first_meeting(boxes, np.array([*column, row], np.float64)) for column in fan.columns]
-            for row in fan.rows
-        ]
+        [[_first_meeting(boxes, np.array([*column, row], np.float64)) for column in fan.columns] for row in fan.rows]
     )
     disagree = np.isfinite(wanted) != np.isfinite(distance)
     assert disagree.mean() < 0.005  # rays that graze an edge may fall either way in single precision

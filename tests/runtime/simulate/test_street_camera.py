@@ -71,9 +71,7 @@ def test_night_and_fog_change_the_picture_but_not_the_truth(
     thing = make_thing(25.0, 4.0)
     day, night, fog = make_snapshot(thing), make_snapshot(thing, night=True), make_snapshot(thing, fog_m=12.0)
     views = [camera.look(s) for s in (day, night, fog)]
-    assert all(
-        np.array_equal(v.depth, views[0].depth) and np.array_equal(v.things, views[0].things) for v in views
-    )
+    assert all(np.array_equal(v.depth, views[0].depth) and np.array_equal(v.things, views[0].things) for v in views)
     on_thing = views[0].things == 0
     bright, dim, grey = (camera.render(s).pixels.astype(float) for s in (day, night, fog))
     assert dim[on_thing].mean() < 0.2 * bright[on_thing].mean()

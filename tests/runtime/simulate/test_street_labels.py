@@ -25,13 +25,9 @@ def test_names_and_order() -> None:
     assert EVENTS == ("siren", "horn")
 
 
-def test_cells_hold_class_and_distance_of_what_covers_them(
-    make_thing: MakeThing, make_snapshot: MakeSnapshot
-) -> None:
+def test_cells_hold_class_and_distance_of_what_covers_them(make_thing: MakeThing, make_snapshot: MakeSnapshot) -> None:
     camera = sensors_of(street_rig()).camera
-    snapshot = make_snapshot(
-        make_thing(12.0, 3.0, (0.02, 2.5, 3.0), kind=TRUCK), make_thing(20.0, -3.0, kind=CYCLIST)
-    )
+    snapshot = make_snapshot(make_thing(12.0, 3.0, (0.02, 2.5, 3.0), kind=TRUCK), make_thing(20.0, -3.0, kind=CYCLIST))
     labels = grid_labels(camera.look(snapshot), snapshot, GRID)
     assert set(np.unique(labels.classes)) == {0, TRUCK, CYCLIST}
     assert labels.classes.dtype == np.int64
