@@ -27,27 +27,16 @@ LIDAR_MS, CAMERA_MS = 100, 33
 LIDAR_DELAY, CAMERA_DELAY = 30, 15
 
 
-def make_rig(camera_policy: str = "required", max_age_ms: float = 150.0, budget_ms: float = 60.0) -> Rig:
-    return Rig.model_validate(
-        {
-            "schema": 1,
-            "anchor": "lidar",
-            "budget_ms": budget_ms,
-            "streams": {
-                "camera": Stream(
-                    kind="camera",
-                    rate_hz=1000 / CAMERA_MS,
-                    stamp="end",
-                    transport_ms=CAMERA_DELAY,
-                    policy=camera_policy,  # type: ignore[arg-type]
-                    max_age_ms=max_age_ms,
-                    intrinsics=LENS,
-                ),
-                "lidar": Stream(kind="lidar", rate_hz=10, stamp="end", transport_ms=LIDAR_DELAY),
-                "audio": Stream(kind="audio", rate_hz=50, stamp="first-sample", transport_ms=5, sample_rate_hz=1000),
-            },
-        }
-    )
+LIDAR = Stream(kind="lidar", rate_hz=10, stamp="end", transport_ms=LIDAR_DELAY)
+AUDIO = Stream(kind="audio", rate_hz=50, stamp="first-sample", transport_ms=5, sample_rate_hz=1000)
+CAMERA = Stream(
+    kind="camera", rate_hz=1000 / CAMERA_MS, stamp="end", transport_ms=CAMERA_DELAY, max_age_ms=150, intrinsics=LENS
+)
+
+
+def make_rig(camera_policy: str = "required", max_age_ms: float = 150.0) -> Rig:
+    camera = CAMERA.model_copy(update={"policy": camera_policy, "max_age_ms": max_age_ms})
+    return Rig(schema=1, anchor="lidar", streams={"camera": camera, "lidar": LIDAR, "audio": AUDIO})
 
 
 def frame(at_ms: float, seq: int = 0, delay_ms: float = CAMERA_DELAY) -> Sample:
