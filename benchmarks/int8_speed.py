@@ -135,7 +135,7 @@ def runner(data: bytes, feeds: Feeds) -> Callable[[], object]:
 
 def medians(timing: Timing) -> NDArray[np.float64]:
     """Median duration of each round."""
-    return np.median(timing.samples_ns, axis=1)
+    return np.asarray(np.median(timing.samples_ns, axis=1), np.float64)
 
 
 def ratios(slower: NDArray[np.float64], faster: NDArray[np.float64]) -> dict[str, float]:
