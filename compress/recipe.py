@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Annotated, Protocol
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 import edge.compress.handlers  # noqa: F401  (registers what each stage runs)
 from edge.compress.gate import check_gate
 from edge.compress.stage import DistillStage, PruneStage, QuantizeStage, apply_stage
-from edge.runtime.errors import ConfigError
+from edge.runtime.config_file import read_yaml, validated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,16 +51,7 @@ def load_recipe(path: Path) -> Recipe:
     Raises:
         ConfigError: The file is missing or no YAML, a key is unknown, or the order impossible.
     """
-    try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path} ({error.strerror})", "pass the path of a recipe") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML ({str(error).splitlines()[0]})", "mend the file") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise ConfigError(f"{path}: {where}: {first['msg']}", "mend that key") from error
+    return validated(Recipe, read_yaml(path), path)
 
 
 class Measure(Protocol):

@@ -6,13 +6,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from edge.compress.fitting import FitConfig
 from edge.compress.recipe import Recipe, Stage
 from edge.compress.stage import QuantizeStage
 from edge.models.fusion_model import FusionModelConfig
+from edge.runtime.config_file import read_yaml, validated
 from edge.runtime.errors import ConfigError
 from edge.runtime.model_io import ModelIO
 from edge.runtime.simulate.street import StreetConfig
@@ -88,13 +88,7 @@ def load_project(path: Path) -> Project:
     Raises:
         ConfigError: A file is missing or no YAML, or a key is unknown or wrong; the message names it.
     """
-    merged = _read_merged(path)
-    try:
-        project = Project.model_validate(merged)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {where}: {first['msg']}", "mend that key") from error
+    project = validated(Project, _read_merged(path), path)
     return _resolve_paths(project, path.parent)
 
 
@@ -133,12 +127,7 @@ def preset_path(name: str) -> Path:
 
 
 def _read_merged(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path} ({error.strerror})", "pass the path of a project file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML ({str(error).splitlines()[0]})", "mend the file") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no mapping", "start from a preset, e.g. edge/presets/street_demo.yaml")
     base = content.pop("base", None)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from edge.runtime.config_file import read_yaml, validated
 from edge.runtime.errors import RigError
 
 Matrix4 = Annotated[tuple[tuple[float, ...], ...], Field(min_length=4, max_length=4)]
@@ -173,16 +173,7 @@ def load_rig(path: Path) -> Rig:
     Raises:
         RigError: The file is missing, no YAML, or no valid rig; the message names the key.
     """
-    try:
-        return Rig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise RigError(f"there is no rig file {path}", "pass the path of a rig.yaml") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RigError(f"{path} is not YAML ({str(error).splitlines()[0]})", "mend the file") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "rig"
-        raise RigError(f"{path}: {where}: {first['msg']}", "mend that key") from error
+    return validated(Rig, read_yaml(path, RigError), path, RigError)
 
 
 def _check_rigid(T: NDArray[np.float64]) -> None:
