@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,7 @@ def _draw_all(
         for split in manifest.splits
         for start in range(0, len(manifest.splits[split].ids), CHUNK)
     ]
-    with ProcessPoolExecutor(data.workers) as pool:
+    with ProcessPoolExecutor(data.workers, initializer=_leave_interrupts_to_the_parent) as pool:
         futures = {
             pool.submit(_draw_chunk, folder, manifest, project.io, data, split, range(start, end)): end - start
             for split, start, end in chunks
@@ -88,6 +89,10 @@ def _draw_all(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _draw_chunk(
