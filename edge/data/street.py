@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +17,7 @@ from edge.data.dataset_folder import (
     create_arrays,
     read_manifest,
 )
+from edge.data.parallel import run_in_processes
 from edge.project import FolderData, Project, StreetData
 from edge.runtime.atomic import atomic_folder
 from edge.runtime.errors import ConfigError
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-CHUNK = 50
 GRID_STRIDE = 8
 SPLIT_STRIDE = 10_000_000  # seeds per split: no street is ever in two
 
@@ -72,50 +70,36 @@ def _draw_all(
     folder: Path,
     on_samples: Callable[[int], None],
 ) -> None:
-    chunks = [
-        (split, start, min(start + CHUNK, len(manifest.splits[split].ids)))
-        for split in manifest.splits
-        for start in range(0, len(manifest.splits[split].ids), CHUNK)
-    ]
-    with ProcessPoolExecutor(data.workers, initializer=_leave_interrupts_to_the_parent) as pool:
-        futures = {
-            pool.submit(_draw_chunk, folder, manifest, project.io, data, split, range(start, end)): end - start
-            for split, start, end in chunks
-        }
-        try:
-            for future in as_completed(futures):
-                future.result()
-                on_samples(futures[future])
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    shares = [(folder, manifest, project.io, data, worker) for worker in range(data.workers)]
+    run_in_processes(_draw_share, shares, on_samples)
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _draw_chunk(
-    folder: Path, manifest: DatasetManifest, model_io: ModelIO, data: StreetData, split: Split, rows: range
+def _draw_share(
+    report: Callable[[int], None],
+    folder: Path,
+    manifest: DatasetManifest,
+    model_io: ModelIO,
+    data: StreetData,
+    worker: int,
 ) -> None:
+    """Every `workers`-th street of each split."""
     rig = street_rig()
     preprocessor = Preprocessor(model_io, rig)
     grid, window = _grid(model_io), _window_samples(model_io)
-    arrays = {
-        spec.name: np.load(array_path(folder, split, spec), mmap_mode="r+", allow_pickle=False)
-        for spec in (*manifest.inputs, *manifest.targets)
-    }
-    for row in rows:
-        example = draw_example(_street_seed(data, split, row), data.street, rig, grid, window)
-        tensors = preprocessor.inputs(example.payloads)
-        for spec in manifest.inputs:
-            arrays[spec.name][row] = tensors[spec.name][0]
-        for spec, value in zip(
-            manifest.targets, (example.grid.classes, example.grid.distance_m, example.events.heard), strict=True
-        ):
-            arrays[spec.name][row] = value
-    for array in arrays.values():
-        array.flush()
+    for split, members in manifest.splits.items():
+        arrays = {
+            spec.name: np.load(array_path(folder, split, spec), mmap_mode="r+", allow_pickle=False)
+            for spec in (*manifest.inputs, *manifest.targets)
+        }
+        for row in range(worker, len(members.ids), data.workers):
+            example = draw_example(_street_seed(data, split, row), data.street, rig, grid, window)
+            tensors = preprocessor.inputs(example.payloads)
+            targets = (example.grid.classes, example.grid.distance_m, example.events.heard)
+            for spec in manifest.inputs:
+                arrays[spec.name][row] = tensors[spec.name][0]
+            for spec, value in zip(manifest.targets, targets, strict=True):
+                arrays[spec.name][row] = value
+            report(1)
 
 
 def _manifest(project: Project, data: StreetData) -> DatasetManifest:
