@@ -90,7 +90,7 @@ class Trace:
         """The figures, as the section `runtime` of a report holds them; percentiles that n does not support are null.
 
         `age_ms` holds every modality and `result`, which is the oldest of each result's. `offset_ms` is the mean of
-        stamp minus anchor stamp. `lag_ms` tells how late a recording's samples were released; it is empty in virtual time.
+        stamp minus anchor stamp. `lag_ms` tells how late a recording was released; it is empty in virtual time.
         """
         return {
             "anchors": self.anchors,

@@ -105,8 +105,7 @@ void bind_projection(nb::module_& m) {
         .def(
             "fill",
             [](const edge::LidarView& self, const PointArray& points, const Output& view) {
-                require(view,
-                        {4, static_cast<std::size_t>(self.rows()), static_cast<std::size_t>(self.columns())});
+                require(view, {4, static_cast<std::size_t>(self.rows()), static_cast<std::size_t>(self.columns())});
                 const nb::gil_scoped_release release;
                 self.fill(points_of(points), view.data());
             },
@@ -133,8 +132,8 @@ void bind_image(nb::module_& m) {
     nb::class_<edge::ImageResizer>(m, "ImageResizer")
         .def(
             "__init__",
-            [](edge::ImageResizer* self, const std::array<int, 4>& source, const std::array<int, 4>& target,
-               int rows, int columns, const std::vector<double>& mean, const std::vector<double>& std) {
+            [](edge::ImageResizer* self, const std::array<int, 4>& source, const std::array<int, 4>& target, int rows,
+               int columns, const std::vector<double>& mean, const std::vector<double>& std) {
                 new (self) edge::ImageResizer(rect_of(source), rect_of(target), rows, columns, mean, std);
             },
             "source"_a, "target"_a, "rows"_a, "columns"_a, "mean"_a, "std"_a)
@@ -174,8 +173,7 @@ void bind_logmel(nb::module_& m) {
 
 using Found = std::tuple<int, double, double, std::array<int, 4>>;
 
-std::vector<Found> decode(const FloatArray& logits, const FloatArray& log_distance, double threshold,
-                          double ratio) {
+std::vector<Found> decode(const FloatArray& logits, const FloatArray& log_distance, double threshold, double ratio) {
     if (logits.ndim() != 3 || logits.shape(0) < 2) {
         throw std::invalid_argument("grid logits must be [1 + classes, rows, columns]");
     }
@@ -184,8 +182,7 @@ std::vector<Found> decode(const FloatArray& logits, const FloatArray& log_distan
                                 static_cast<int>(logits.shape(2))};
     std::vector<Found> found;
     const nb::gil_scoped_release release;
-    for (const edge::GridObject& o :
-         edge::decode_grid(logits.data(), log_distance.data(), shape, threshold, ratio)) {
+    for (const edge::GridObject& o : edge::decode_grid(logits.data(), log_distance.data(), shape, threshold, ratio)) {
         found.emplace_back(o.class_index, o.score, o.log_distance,
                            std::array<int, 4>{o.left, o.top, o.right, o.bottom});
     }
@@ -196,6 +193,8 @@ std::vector<Found> decode(const FloatArray& logits, const FloatArray& log_distan
 
 NB_MODULE(_core, m) {
     m.doc() = "C++ core of edge.runtime";
+    // Preprocessors are cached for the life of the process; at exit that is no leak worth a page of warnings.
+    nb::set_leak_warnings(false);
     bind_camera(m);
     bind_projection(m);
     bind_image(m);

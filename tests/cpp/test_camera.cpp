@@ -22,8 +22,7 @@ void the_limit_is_the_first_root_of_the_slope() {
     // 1 + 3 k1 s + 5 k2 s^2 with k1 = -0.5, k2 = 0.1: s = 1 and s = 2; the first one counts.
     CHECK_NEAR(Camera(1, 1, 0, 0, Lens::kPlumbBob, {-0.5, 0.1, 0, 0}).max_radius2(), 1.0, 1e-9);
     const double theta = std::sqrt(2.0 / 3.0);
-    CHECK_NEAR(Camera(1, 1, 0, 0, Lens::kFisheye, {-0.5, 0, 0, 0}).max_radius2(), std::pow(std::tan(theta), 2),
-               1e-8);
+    CHECK_NEAR(Camera(1, 1, 0, 0, Lens::kFisheye, {-0.5, 0, 0, 0}).max_radius2(), std::pow(std::tan(theta), 2), 1e-8);
     // 1 / (1 - s / 4): the pole at s = 4 ends it.
     CHECK_NEAR(Camera(1, 1, 0, 0, Lens::kRational, {0, 0, 0, 0, 0, -0.25, 0, 0}).max_radius2(), 4.0, 1e-6);
 }

@@ -59,8 +59,7 @@ void points_without_meaning_leave_no_trace() {
 }
 
 void every_count_of_points_and_every_lens_agree_with_pixels() {
-    const edge::Lens lenses[] = {edge::Lens::kNone, edge::Lens::kPlumbBob, edge::Lens::kRational,
-                                 edge::Lens::kFisheye};
+    const edge::Lens lenses[] = {edge::Lens::kNone, edge::Lens::kPlumbBob, edge::Lens::kRational, edge::Lens::kFisheye};
     const std::vector<double> coefficients[] = {
         {}, {-0.3, 0.1, 0, 0}, {0.6, -0.2, 5e-4, -3e-4, -0.02, 0.95, -0.05, -0.04}, {0.05, -0.02, 0.006, -0.002}};
     for (std::size_t i = 0; i < 4; ++i) {
@@ -103,12 +102,9 @@ void threads_share_one_view() {
 
 void nonsense_is_refused() {
     const edge::Camera camera(20, 20, 15.5, 11.5, edge::Lens::kNone, {});
-    CHECK_THROWS(edge::LidarView(camera, kIdentity, {0, 0, 1, 0}, {5, 1, 0, 1}, 4, 4, kAll),
-                 std::invalid_argument);
-    CHECK_THROWS(edge::LidarView(camera, kIdentity, {0, 0, 1, 0}, {1, 5, 1, 1}, 4, 4, kAll),
-                 std::invalid_argument);
-    CHECK_THROWS(edge::LidarView(camera, kIdentity, {0, 0, 1, 0}, {1, 5, 0, 1}, 0, 4, kAll),
-                 std::invalid_argument);
+    CHECK_THROWS(edge::LidarView(camera, kIdentity, {0, 0, 1, 0}, {5, 1, 0, 1}, 4, 4, kAll), std::invalid_argument);
+    CHECK_THROWS(edge::LidarView(camera, kIdentity, {0, 0, 1, 0}, {1, 5, 1, 1}, 4, 4, kAll), std::invalid_argument);
+    CHECK_THROWS(edge::LidarView(camera, kIdentity, {0, 0, 1, 0}, {1, 5, 0, 1}, 0, 4, kAll), std::invalid_argument);
 }
 
 }  // namespace

@@ -80,8 +80,7 @@ EDGE_CLONES void butterfly5(const Butterfly& given) {
     const Butterfly b = given;
     EDGE_INDEPENDENT
     for (std::size_t i = 0; i < b.count; ++i) {
-        const Complex p = load(b, 0, i), q = load(b, 1, i), r = load(b, 2, i), s = load(b, 3, i),
-                      t = load(b, 4, i);
+        const Complex p = load(b, 0, i), q = load(b, 1, i), r = load(b, 2, i), s = load(b, 3, i), t = load(b, 4, i);
         const Complex qt = q + t, rs = r + s;
         const Complex near = p + kCos72 * qt + kCos144 * rs;
         const Complex far = p + kCos144 * qt + kCos72 * rs;

@@ -78,8 +78,7 @@ Camera::Camera(double fx, double fy, double cx, double cy, Lens lens, const std:
         throw std::invalid_argument("focal lengths must be positive and all intrinsics finite");
     }
     if (!count_fits(lens, coefficients.size())) {
-        throw std::invalid_argument("wrong number of distortion coefficients: " +
-                                    std::to_string(coefficients.size()));
+        throw std::invalid_argument("wrong number of distortion coefficients: " + std::to_string(coefficients.size()));
     }
     std::copy(coefficients.begin(), coefficients.end(), k_.begin());
     max_radius2_ = find_max_radius2(lens, k_);

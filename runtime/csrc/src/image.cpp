@@ -32,8 +32,8 @@ EDGE_INLINE Pixel load_pixel(const float* at) {
 
 // Samples a packed row of three channels into pixels of four floats. The row is padded by two pixels: the last
 // one's neighbour has no weight, but is read.
-EDGE_CLONES void interpolate_three(const float* row, const std::uint32_t* first, const float* weight,
-                                   std::size_t count, float* pixels) {
+EDGE_CLONES void interpolate_three(const float* row, const std::uint32_t* first, const float* weight, std::size_t count,
+                                   float* pixels) {
     for (std::size_t i = 0; i < count; ++i) {
         const float* at = row + 3 * std::size_t{first[i]};
         const Pixel low = load_pixel(at);

@@ -26,8 +26,7 @@ void check(const LogMelConfig& c) {
     if (!(c.rate_hz > 0.0 && c.f_min_hz >= 0.0 && c.f_max_hz > c.f_min_hz && c.f_max_hz <= 0.5 * c.rate_hz)) {
         throw std::invalid_argument("frequencies must satisfy 0 <= f_min_hz < f_max_hz <= rate_hz / 2");
     }
-    if (!(c.floor >= std::numeric_limits<float>::min() && c.std > 0.0) ||
-        !std::isfinite(c.mean + c.std + c.floor)) {
+    if (!(c.floor >= std::numeric_limits<float>::min() && c.std > 0.0) || !std::isfinite(c.mean + c.std + c.floor)) {
         throw std::invalid_argument("floor and std must be positive and finite");
     }
 }

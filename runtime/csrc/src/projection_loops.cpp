@@ -41,8 +41,8 @@ EDGE_INLINE bool inside(const Window& window, double u, double v) {
 
 // Cells are chosen among doubles and converted at the end: one element size keeps the loop vectorizable.
 template <Lens kLens>
-EDGE_INLINE void locate_each(const ProjectionLoop& given, const float* points, std::size_t count,
-                             std::int32_t* cells, float* depths) {
+EDGE_INLINE void locate_each(const ProjectionLoop& given, const float* points, std::size_t count, std::int32_t* cells,
+                             float* depths) {
     const ProjectionLoop loop = given;
     EDGE_INDEPENDENT
     for (std::size_t i = 0; i < count; ++i) {
@@ -72,19 +72,16 @@ EDGE_INLINE void pixels_each(const ProjectionLoop& loop, const float* points, st
 EDGE_CLONES void locate_none(const ProjectionLoop& l, const float* p, std::size_t n, std::int32_t* c, float* d) {
     locate_each<Lens::kNone>(l, p, n, c, d);
 }
-EDGE_CLONES void locate_plumb_bob(const ProjectionLoop& l, const float* p, std::size_t n, std::int32_t* c,
-                                  float* d) {
+EDGE_CLONES void locate_plumb_bob(const ProjectionLoop& l, const float* p, std::size_t n, std::int32_t* c, float* d) {
     locate_each<Lens::kPlumbBob>(l, p, n, c, d);
 }
-EDGE_CLONES void locate_rational(const ProjectionLoop& l, const float* p, std::size_t n, std::int32_t* c,
-                                 float* d) {
+EDGE_CLONES void locate_rational(const ProjectionLoop& l, const float* p, std::size_t n, std::int32_t* c, float* d) {
     locate_each<Lens::kRational>(l, p, n, c, d);
 }
 
 }  // namespace
 
-EDGE_CLONES bool any_between(const HalfSpace& left, const HalfSpace& right, const float* points,
-                             std::size_t count) {
+EDGE_CLONES bool any_between(const HalfSpace& left, const HalfSpace& right, const float* points, std::size_t count) {
     const HalfSpace l = left, r = right;
     std::int32_t found = 0;
     for (std::size_t i = 0; i < count; ++i) {
@@ -96,8 +93,7 @@ EDGE_CLONES bool any_between(const HalfSpace& left, const HalfSpace& right, cons
     return found > 0;
 }
 
-void locate(const ProjectionLoop& loop, const float* points, std::size_t count, std::int32_t* cells,
-            float* depths) {
+void locate(const ProjectionLoop& loop, const float* points, std::size_t count, std::int32_t* cells, float* depths) {
     switch (loop.camera.lens()) {
         case Lens::kNone:
             return locate_none(loop, points, count, cells, depths);
@@ -110,8 +106,7 @@ void locate(const ProjectionLoop& loop, const float* points, std::size_t count, 
     }
 }
 
-void pixels(const ProjectionLoop& loop, const float* points, std::size_t count, float* uvz,
-            std::uint8_t* visible) {
+void pixels(const ProjectionLoop& loop, const float* points, std::size_t count, float* uvz, std::uint8_t* visible) {
     switch (loop.camera.lens()) {
         case Lens::kNone:
             return pixels_each<Lens::kNone>(loop, points, count, uvz, visible);

@@ -24,8 +24,7 @@ constexpr std::size_t kBlock = 256;
 bool any_between(const HalfSpace& left, const HalfSpace& right, const float* points, std::size_t count);
 
 // Cell of each point (row-major, -1 where it is not seen) and its optical depth.
-void locate(const ProjectionLoop& loop, const float* points, std::size_t count, std::int32_t* cells,
-            float* depths);
+void locate(const ProjectionLoop& loop, const float* points, std::size_t count, std::int32_t* cells, float* depths);
 
 // u, v, z of each point, NaN where it does not project.
 void pixels(const ProjectionLoop& loop, const float* points, std::size_t count, float* uvz, std::uint8_t* visible);

@@ -52,8 +52,7 @@ class ImageResizer {
     };
     static Taps make_taps(int from, int to);
     void blend_rows(const ImageView& image, int y, float* blended) const;
-    void write_row(const float* blended, int image_channels, bool reverse, int y, float* sampled,
-                   float* output) const;
+    void write_row(const float* blended, int image_channels, bool reverse, int y, float* sampled, float* output) const;
 
     Rect source_;
     Rect target_;
