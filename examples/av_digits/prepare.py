@@ -72,7 +72,9 @@ def _draw(
     preprocessor = Preprocessor(model_io, load_rig(HERE / "rig.yaml"))
     window = preprocessor.window_samples("audio")
     shutil.copyfile(HERE / "rig.yaml", folder / "rig.yaml")
-    for split, arrays in create_arrays(folder, manifest).items():
+    created = create_arrays(folder, manifest)
+    for split in SPLITS:
+        arrays = created[split]
         rows = range(len(manifest.splits[split].ids))
         for row in track(rows, f"Draw the {split} split", console=Console(stderr=True)):
             generator = np.random.default_rng([seed, SPLITS.index(split), row])
