@@ -30,5 +30,5 @@ def demo(
         timings = time_all(bench, stages, steps)
         report = finish(bench, stages, timings, out, steps)
     console.print(stage_table(report.stages, title="What each step cost and brought"))
-    console.print(f"Report: {out / 'report.html'}   Bundle: {out / 'bundle'}")
-    console.print(f"Next: edge run {out / 'bundle'} --source kitti:DIR --out runs/kitti")
+    console.print(f"Report: {out / 'report.html'}   Bundle: {out / 'bundle'}", highlight=False)
+    console.print(f"Next: edge run {out / 'bundle'} --source kitti:DIR --out runs/kitti", highlight=False)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import yaml
 
 from edge.data.dataset_folder import load_split, read_manifest
 from edge.data.street import prepare_dataset
-from edge.project import Project, load_project, preset_path
+from edge.project import Project, load_project
 from edge.runtime.bundle import Bundle
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from edge.runtime.errors import ModelError
@@ -25,40 +24,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-SMALL = {
-    "data": {"train": 96, "validation": 12, "test": 12},
-    "teacher": {
-        "encoders": {
-            "camera": {"embedding": 16, "hidden": [24, 48], "depths": [1, 1]},
-            "lidar": {"embedding": 16, "hidden": [24, 48], "depths": [1, 1]},
-            "audio": {"embedding": 8, "hidden": [16, 32], "depths": [1, 1]},
-        },
-        "fusion": {"channels": 48},
-    },
-    "student": {
-        "encoders": {
-            "camera": {"embedding": 8, "hidden": [16, 32], "depths": [1, 1]},
-            "lidar": {"embedding": 8, "hidden": [16, 32], "depths": [1, 1]},
-            "audio": {"embedding": 8, "hidden": [16, 16], "depths": [1, 1]},
-        },
-        "fusion": {"channels": 32},
-    },
-    "train": {"epochs": 2, "batch_size": 16},
-    "recipe": {
-        "stages": [
-            {"stage": "distill", "fit": {"epochs": 2, "batch_size": 16}},
-            {"stage": "prune", "prune": {"macs_ratio": 0.7}, "fit": {"epochs": 1, "batch_size": 16}},
-            {"stage": "quantize", "samples": 32},
-        ]
-    },
-}
-
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    path = tmp_path_factory.mktemp("project") / "small.yaml"
-    path.write_text(yaml.safe_dump({"base": str(preset_path("street_demo")), **SMALL}))
-    return load_project(path)
+def project(small_project: Path) -> Project:
+    return load_project(small_project)
 
 
 @pytest.fixture(scope="module")
