@@ -151,5 +151,7 @@ def _stage_with_seed(stage: Stage, seed: int) -> Stage:
 def _resolve_paths(project: Project, folder: Path) -> Project:
     if not isinstance(project.data, FolderData):
         return project
-    data = project.data.model_copy(update={"path": folder / project.data.path, "rig": folder / project.data.rig})
+    data = project.data.model_copy(
+        update={"path": (folder / project.data.path).resolve(), "rig": (folder / project.data.rig).resolve()}
+    )
     return project.model_copy(update={"data": data})

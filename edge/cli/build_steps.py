@@ -38,9 +38,10 @@ NOTES = (
 
 def open_project(project: Project, data_folder: Path, steps: Steps) -> Workbench:
     """Draws the dataset where the project asks for one, and opens it."""
-    drawn = project.data.samples if isinstance(project.data, StreetData) else 1
-    dataset = prepare_dataset(project, data_folder, steps.counter("Draw samples from the simulator", drawn))
-    return open_workbench(project, dataset)
+    if not isinstance(project.data, StreetData):
+        return open_workbench(project, prepare_dataset(project, data_folder))
+    drawn = steps.counter("Draw samples from the simulator", project.data.samples)
+    return open_workbench(project, prepare_dataset(project, data_folder, drawn))
 
 
 def train_teacher(bench: Workbench, steps: Steps) -> MeasuredStage:

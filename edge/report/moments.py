@@ -47,7 +47,7 @@ def fused_moments(
     preprocessor, decoder = Preprocessor(model_io, rig), Decoder(model_io, rig)
     frames: list[FusedFrame] = []
     for at, synced in enumerate(_synced(source, streams, preprocessor)):
-        if at % SKIPPED or not _has_view(synced, model_io):
+        if at % SKIPPED or len(synced.samples) < len(streams) or not _has_view(synced, model_io):
             continue
         inputs = preprocessor.inputs({name: sample.payload for name, sample in synced.samples.items()})
         decoded = decoder.decode(engine.run(inputs)) if engine else Decoded()
