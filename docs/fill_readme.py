@@ -47,7 +47,7 @@ def results_text(report: Report) -> str:
     rows = [HEADER, ("---",) + ("---:",) * (len(HEADER) - 1), *map(_row, report.stages)]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     host = report.environment
-    threads = ", ".join(f"{name} {value}" for name, value in host.threads.items()) or "default threads"
+    threads = ", ".join(f"{name} on {n} thread(s)" for name, n in host.threads.items()) or "default threads"
     where = f"Measured on {host.cpu} ({host.machine}, {threads}), data: {report.data}. No figure of a board."
     return f"{table}\n\n{_gain(report.headline)}\n{where}"
 

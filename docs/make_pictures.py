@@ -40,7 +40,7 @@ DAY, NIGHT = (11, 70.0), (12, 85.0)  # seed and second
 SIREN_WINDOW_S = 4.0
 SIREN = DAY  # of the emergency vehicle in that picture
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-PAGE_SIZE = "1280,2100"
+PAGE_SIZE = "1100,1900"
 
 
 def main(
@@ -52,7 +52,7 @@ def main(
         _draw_street(NIGHT, IMAGES / "street_night.jpg")
         _draw_sound(SIREN, IMAGES / "siren.png")
         if report:
-            _photograph(report.resolve(), IMAGES / "report.png")
+            _photograph(report.resolve(), IMAGES / "report.jpg")
     except EdgeError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(error.exit_code) from error
@@ -107,7 +107,7 @@ def _photograph(page: Path, path: Path) -> None:
         subprocess.run(
             [browser, *options, f"--screenshot={shot}", page.as_uri()], check=True, capture_output=True, timeout=60
         )
-        partial.write_bytes(shot.read_bytes())
+        Image.open(shot).convert("RGB").save(partial, format="JPEG", quality=85)
 
 
 if __name__ == "__main__":
