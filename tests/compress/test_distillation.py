@@ -116,7 +116,7 @@ def test_the_student_learns_to_answer_as_the_teacher_does() -> None:
     wanted = teacher.eval()(*inputs)
 
     def distance() -> float:
-        return float(imitation_loss(student.eval()(*inputs), wanted, ["categorical"], 1.0))
+        return float(imitation_loss(student.eval()(*inputs), wanted, ["categorical"], 1.0).detach())
 
     before = distance()
     only_logits = DistillConfig(labels=0, features=0)

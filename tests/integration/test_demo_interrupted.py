@@ -26,6 +26,7 @@ def test_an_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_hear_interrupts,  # noqa: PLW1509  (the tests themselves run on one thread)
     )
     try:
         _wait_for_drawing(process, out)
@@ -39,6 +40,11 @@ def test_an_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
     assert list(out.iterdir()) == []
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
+
+
+def _hear_interrupts() -> None:
+    """A shell's background jobs ignore Ctrl-C, and so would the demo if the tests run in one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _wait_for_drawing(process: subprocess.Popen[str], out: Path) -> None:
