@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.edge-installed
 DEMO_OUT := runs/demo
+BENCHMARKS := simulator preprocessing synchronizer synchronize pruning int8_speed
 PACKAGES := edge compress runtime calibration tests
 CXX_SOURCES := $(shell find runtime/csrc tests/cpp -name '*.cpp' -o -name '*.hpp' -o -name '*.h' 2>/dev/null)
 BUILD_INPUTS := pyproject.toml requirements/constraints.txt CMakeLists.txt $(wildcard cmake/*) \
@@ -40,7 +41,11 @@ lint: $(STAMP) ## Check style, types, C++ format and that the extension's stub i
 	$(BIN)/python -m pytest -q tests/runtime/test_core_stub.py
 
 bench: $(STAMP) ## Run the benchmarks, one after the other, one thread
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; OMP_NUM_THREADS=1 $(BIN)/python $$script; done
+	@set -e; for name in $(BENCHMARKS); do \
+		echo "== $$name"; OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py; done
+	@if test -d $(DEMO_OUT)/bundle -a -d $(DEMO_OUT)/data; then echo "== bundle_against_ort"; \
+		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bundle_against_ort.py $(DEMO_OUT); \
+		else echo "run make demo first to compare its bundle with ONNX Runtime's own quantization"; fi
 
 ctest: ctest-address ctest-thread ## Run the C++ tests under the address, undefined-behaviour and thread sanitizers
 
