@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _WIDTH_PX = 1280
 _DPI = 100
+_LABEL_SHARE = 0.08  # of the picture's height that a label takes
 _DEPTH_SHOWN_M = (2.0, 80.0)
 _BOX_COLOURS = ("#ffd23f", "#3ddbd9", "#ff7eb6", "#a6e22e", "#ff832b", "#be95ff")
 
@@ -103,13 +104,15 @@ def _draw_detection(axes: Any, detection: Detection, colour: str) -> None:
 
     left, top, right, bottom = (edge - 0.5 for edge in detection.box_px)  # edges; pixel centres at integers
     axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=2.2))
+    height = axes.get_ylim()[0]
+    above = top > _LABEL_SHARE * height  # at the picture's upper edge the label goes inside the box
     axes.text(
         left,
-        top - 3,
+        top - 3 if above else max(top, 0.0) + 3,
         f"{detection.class_name} {detection.distance_m:.1f} m",
         color="#111",
         fontsize=10,
-        va="bottom",
+        va="bottom" if above else "top",
         bbox={"facecolor": colour, "edgecolor": "none", "pad": 2.0, "alpha": 0.92},
         clip_on=True,
     )
