@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CALIBRATION_SAMPLES = 256
+DIALECTS = {"ours": "u8", "onnxruntime": "u8", "fp32": "fp32"}
 
 
 def main() -> None:
@@ -57,7 +58,7 @@ def measure(bundle: Bundle, bench: Workbench, rounds: int) -> dict[str, object]:
     theirs = quantize_by_onnxruntime(onnx.load_from_string(bundle.graph("fp32")), calibration_feeds(bench))
     graphs = {"ours": bundle.graph("u8"), "onnxruntime": theirs, "fp32": bundle.graph("fp32")}
     feed = bench.example_feeds(1)[0]
-    engines = {name: OnnxRuntimeEngine(graph, name, threads=1) for name, graph in graphs.items()}
+    engines = {name: OnnxRuntimeEngine(graph, DIALECTS[name]) for name, graph in graphs.items()}
     runs = {name: lambda engine=engine: engine.run(feed) for name, engine in engines.items()}
     comparison = compare(runs["ours"], runs["onnxruntime"], rounds=rounds)
     over_fp32 = compare(runs["ours"], runs["fp32"], rounds=rounds)
@@ -65,7 +66,7 @@ def measure(bundle: Bundle, bench: Workbench, rounds: int) -> dict[str, object]:
         "speed_over_onnxruntime": comparison.to_json(),
         "speed_over_fp32": over_fp32.to_json(),
         "bytes": {name: len(graph) for name, graph in graphs.items()},
-        "score_all": {name: score(graph, bench) for name, graph in graphs.items()},
+        "score_all": {name: score(graph, DIALECTS[name], bench) for name, graph in graphs.items()},
     }
 
 
@@ -80,10 +81,10 @@ def calibration_feeds(bench: Workbench) -> list[dict[str, NDArray[np.float32]]]:
     ]
 
 
-def score(graph: bytes, bench: Workbench) -> float:
+def score(graph: bytes, dialect: str, bench: Workbench) -> float:
     """Points on the test split, everything present."""
     measurer = bench.measurer
-    run = onnx_runner(graph, measurer.input_names, measurer.output_names)
+    run = onnx_runner(graph, dialect, measurer.input_names, measurer.output_names)
     return evaluate(run, measurer.test, bench.task, states=["all"], batch_size=1)["all"]["score"]
 
 

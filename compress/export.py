@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from edge.compress.quantize.cleanup import tidy
 from edge.compress.quantize.placement import module_paths
-from edge.compress.quantize.tracing import first_line, quiet, trace
+from edge.compress.quantize.tracing import quiet, trace
 from edge.runtime.capabilities import require_module
-from edge.runtime.errors import ModelError
+from edge.runtime.errors import ModelError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -44,7 +44,7 @@ def time_stages(
         rounds: Samples of each stage.
         on_round: Called after each of the `2 * rounds` rounds.
     """
-    engines = {s.record.name: OnnxRuntimeEngine(s.deployed, threads=1) for s in stages}
+    engines = {s.record.name: OnnxRuntimeEngine(s.deployed, s.deployed_dialect) for s in stages}
     sides = {name: _runner(engine, feed) for name, engine in engines.items()}
     timings = interleave(sides, rounds=rounds, on_round=on_round)
     first, last = stages[0].record.name, stages[-1].record.name

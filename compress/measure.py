@@ -16,7 +16,7 @@ from edge.compress.record import StageRecord
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import onnx
     from torch import Tensor, nn
@@ -41,7 +41,12 @@ class MeasuredStage:
     @property
     def deployed(self) -> bytes:
         """The graph file that this machine would run."""
-        return self.graphs.get(DEPLOYED_DIALECT, self.graphs.get("fp32", b""))
+        return self.graphs[self.deployed_dialect]
+
+    @property
+    def deployed_dialect(self) -> str:
+        """Which of the graphs that is."""
+        return deployed_dialect(self.graphs)
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class StageMeasurer:
         example = self.example_inputs()
         proto = export_onnx(artifact.model, example, self.input_names, self.output_names)
         graphs = _dialects(proto) if artifact.quantized else {"fp32": proto.SerializeToString()}
-        run = self._onnx_runner(graphs[GATED_DIALECT]) if artifact.quantized else module_runner(artifact.model)
+        run = self._onnx_runner(graphs, GATED_DIALECT) if artifact.quantized else module_runner(artifact.model)
         batch = 1 if artifact.quantized else 64
         inherited = before.record if artifact.quantized and before else None
         record = StageRecord(
@@ -79,7 +84,7 @@ class StageMeasurer:
             config={} if config is None else config.model_dump(mode="json"),
             params=inherited.params if inherited else sum(p.numel() for p in artifact.model.parameters()),
             macs=inherited.macs if inherited else macs(artifact.model, example),
-            bytes=len(graphs.get(DEPLOYED_DIALECT, graphs.get("fp32", b""))),
+            bytes=len(graphs[deployed_dialect(graphs)]),
             seconds=seconds,
             metrics=evaluate(run, self.test, self.task, batch_size=batch, on_step=self.on_step),
             gate_metrics=evaluate(run, self.validation, self.task, batch_size=batch, on_step=self.on_step),
@@ -93,12 +98,12 @@ class StageMeasurer:
         return {
             "calibration_digest": artifact.calibration_digest,
             "bytes": {dialect: len(graph) for dialect, graph in graphs.items()},
-            "u8_agrees_with_s8": self.agreement(graphs[GATED_DIALECT], graphs[DEPLOYED_DIALECT]),
+            "u8_agrees_with_s8": self.agreement(graphs, GATED_DIALECT, DEPLOYED_DIALECT),
         }
 
-    def agreement(self, first: bytes, second: bytes) -> float:
-        """Share of decisions (classes, events) on which two graphs agree, everything present."""
-        runs = self._onnx_runner(first), self._onnx_runner(second)
+    def agreement(self, graphs: Mapping[str, bytes], first: str, second: str) -> float:
+        """Share of decisions (classes, events) on which two dialects agree, everything present."""
+        runs = self._onnx_runner(graphs, first), self._onnx_runner(graphs, second)
         same = total = 0
         present = torch.ones(1, len(self.validation.inputs))
         for inputs, _ in self.validation.batches(1):
@@ -116,8 +121,13 @@ class StageMeasurer:
         inputs = tuple(t[:1].clone() for t in self.test.inputs)
         return (*inputs, torch.ones(1, len(inputs)))
 
-    def _onnx_runner(self, graph: bytes) -> Runner:
-        return onnx_runner(graph, self.input_names, self.output_names)
+    def _onnx_runner(self, graphs: Mapping[str, bytes], dialect: str) -> Runner:
+        return onnx_runner(graphs[dialect], dialect, self.input_names, self.output_names)
+
+
+def deployed_dialect(graphs: Mapping[str, bytes]) -> str:
+    """The dialect that x86 runs: the INT8 one once there is one."""
+    return DEPLOYED_DIALECT if DEPLOYED_DIALECT in graphs else "fp32"
 
 
 def module_runner(model: nn.Module) -> Runner:
@@ -132,9 +142,9 @@ def module_runner(model: nn.Module) -> Runner:
     return run
 
 
-def onnx_runner(graph: bytes, input_names: Sequence[str], output_names: Sequence[str]) -> Runner:
+def onnx_runner(graph: bytes, dialect: str, input_names: Sequence[str], output_names: Sequence[str]) -> Runner:
     """A graph as a function of positional tensors at batch 1, run by ONNX Runtime on all cores."""
-    engine = OnnxRuntimeEngine(graph, threads=torch.get_num_threads())
+    engine = OnnxRuntimeEngine(graph, dialect, threads=torch.get_num_threads())
 
     def run(*tensors: Tensor) -> list[Tensor]:
         outputs = engine.run({n: t.numpy() for n, t in zip(input_names, tensors, strict=True)})

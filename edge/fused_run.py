@@ -10,7 +10,7 @@ import yaml
 from edge.report.contents import Report, RuntimeReport
 from edge.report.publish import JSON_NAME, write_report_json
 from edge.runtime.atomic import atomic_folder
-from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine, choose_dialect, must_emulate
+from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine, choose_dialect
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import ConfigError
 from edge.runtime.pipeline import Pipeline, RunSettings
@@ -50,7 +50,6 @@ def open_engine(bundle: Bundle, dialect: str | None = None, threads: int = 1) ->
         chosen,
         threads=threads,
         model_io=bundle.model_io,
-        emulate_int8=must_emulate(chosen),
     )
     return RunEngine(engine, reason)
 

@@ -1,6 +1,11 @@
 """The project's errors: one small tree, each message says what is wrong, where, and what to do next."""
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's exception says, in one line of at most 300 characters."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
 class EdgeError(Exception):
     """Base of all errors that a user can cause and mend.
 

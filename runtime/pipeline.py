@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from edge.runtime.clock import NS_PER_MS, NS_PER_S, MonotonicClock
+from edge.runtime.clock import NS_PER_MS, NS_PER_S, MonotonicClock, VirtualClock
 from edge.runtime.fusion import Fusion, complete_rig, sound_windows_ns
 from edge.runtime.read_ahead import ReadAhead
 from edge.runtime.sanity import refusal
@@ -141,19 +141,13 @@ class Pipeline:
                 yield sample
 
 
-class _VirtualTime:
+class _VirtualTime(VirtualClock):
     def __init__(self, compute_ms: float) -> None:
-        self._now_ns = 0
+        super().__init__()
         self._compute_ns = round(compute_ms * NS_PER_MS)
 
-    def now_ns(self) -> int:
-        return self._now_ns
-
-    def wait_until_ns(self, at_ns: int) -> None:
-        self._now_ns = max(self._now_ns, at_ns)
-
     def computed(self) -> None:
-        self._now_ns += self._compute_ns
+        self.wait_until_ns(self.now_ns() + self._compute_ns)
 
 
 class _RealTime:

@@ -57,11 +57,9 @@ def golden_deviation(bundle: Bundle, dialect: str) -> float:
     """Largest difference from the recorded outputs over all golden cases, relative to each tensor's magnitude."""
     import numpy as np
 
-    from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine, must_emulate
+    from edge.fused_run import open_engine
 
-    engine = OnnxRuntimeEngine(
-        bundle.graph(dialect), dialect, model_io=bundle.model_io, emulate_int8=must_emulate(dialect)
-    )
+    engine = open_engine(bundle, dialect).engine
     worst = 0.0
     for inputs, expected in zip(bundle.golden_inputs(), bundle.golden_outputs(dialect), strict=True):
         for name, value in engine.run(inputs).items():

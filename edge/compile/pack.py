@@ -12,7 +12,7 @@ import yaml
 from edge.runtime.arrays import pack_arrays
 from edge.runtime.atomic import atomic_folder
 from edge.runtime.bundle import MANIFEST, Bundle
-from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine, must_emulate
+from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import BundleError
 from edge.runtime.manifest import DIALECTS, FileEntry, make_manifest
@@ -135,7 +135,7 @@ def _render_files(contents: BundleContents) -> dict[str, bytes]:
         "golden/inputs.npz": pack_arrays(stack_cases(contents.golden_inputs)),
     }
     for dialect, graph in contents.graphs.items():
-        engine = OnnxRuntimeEngine(graph, dialect, model_io=contents.model_io, emulate_int8=must_emulate(dialect))
+        engine = OnnxRuntimeEngine(graph, dialect, model_io=contents.model_io)
         outputs = [engine.run(inputs) for inputs in contents.golden_inputs]
         files[f"graph.{dialect}.onnx"] = graph
         files[f"golden/outputs.{dialect}.npz"] = pack_arrays(stack_cases(outputs))

@@ -18,10 +18,11 @@ from edge.data.dataset_folder import (
     read_manifest,
 )
 from edge.data.parallel import run_in_processes
+from edge.models.fusion_model import grid_of
 from edge.project import FolderData, Project, StreetData
 from edge.runtime.atomic import atomic_folder
 from edge.runtime.errors import ConfigError
-from edge.runtime.model_io import GridOutput, LogMelInput, ModelIO, PresentInput
+from edge.runtime.model_io import LogMelInput, ModelIO, PresentInput
 from edge.runtime.preprocess import Preprocessor
 from edge.runtime.rig import Rig, load_rig
 from edge.runtime.simulate.example import draw_example
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-GRID_STRIDE = 8
 SPLIT_STRIDE = 10_000_000  # seeds per split: no street is ever in two
 
 
@@ -138,9 +138,10 @@ def _street_seed(data: StreetData, split: Split, row: int) -> int:
 
 
 def _grid(model_io: ModelIO) -> tuple[int, int]:
-    camera = next(o.camera for o in model_io.outputs if isinstance(o, GridOutput))
-    image = next(i for i in model_io.inputs if i.feature == "image" and i.stream == camera)
-    return image.shape[2] // GRID_STRIDE, image.shape[3] // GRID_STRIDE
+    grid = grid_of(model_io)
+    if grid is None:
+        raise ConfigError("street data labels a grid, and io.yaml has no grid output", "add one, or use folder data")
+    return grid
 
 
 def _window_samples(model_io: ModelIO) -> int:

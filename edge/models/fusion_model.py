@@ -82,7 +82,7 @@ class FusionModel(nn.Module):
         self.config = config
         self.modalities = model_io.modalities
         inputs = _map_inputs(config, model_io)
-        self.grid = _grid_of(model_io)
+        self.grid = grid_of(model_io)
         self.branches = nn.ModuleDict(
             {
                 item.stream: Branch(
@@ -125,7 +125,7 @@ def _map_inputs(config: FusionModelConfig, model_io: ModelIO) -> list[MapInput]:
         )
     for item in inputs:
         stages = len(config.encoders[item.stream].hidden)
-        if not isinstance(item, LogMelInput) and _grid_of(model_io) and stages != GRID_STAGES:
+        if not isinstance(item, LogMelInput) and grid_of(model_io) and stages != GRID_STAGES:
             raise ConfigError(
                 f"the encoder of '{item.stream}' has {stages} stages, a grid of {GRID_STRIDE}-pixel cells needs "
                 f"{GRID_STAGES}",
@@ -134,7 +134,7 @@ def _map_inputs(config: FusionModelConfig, model_io: ModelIO) -> list[MapInput]:
     return inputs
 
 
-def _grid_of(model_io: ModelIO) -> tuple[int, int] | None:
+def grid_of(model_io: ModelIO) -> tuple[int, int] | None:
     """Size of the fused map: set by a grid output's cells of 8x8 pixels, absent where nothing is spatial."""
     if not any(isinstance(output, GridOutput) for output in model_io.outputs):
         return None

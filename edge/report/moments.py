@@ -11,6 +11,7 @@ from edge.report.picture import frame_png
 from edge.runtime.atomic import atomic_file
 from edge.runtime.decode import Decoder
 from edge.runtime.errors import SourceError
+from edge.runtime.fusion import sound_windows_ns
 from edge.runtime.lidar_view import PointProjector
 from edge.runtime.model_io import LidarViewInput, LogMelInput, ModelIO
 from edge.runtime.preprocess import Preprocessor
@@ -46,7 +47,7 @@ def fused_moments(
     streams = [s for s in model_io.modalities if s in source.rig.streams]
     preprocessor, decoder = Preprocessor(model_io, rig), Decoder(model_io, rig)
     frames: list[FusedFrame] = []
-    for at, synced in enumerate(_synced(source, streams, preprocessor)):
+    for at, synced in enumerate(_synced(source, streams, model_io)):
         if at % SKIPPED or len(synced.samples) < len(streams) or not _has_view(synced, model_io):
             continue
         inputs = preprocessor.inputs({name: sample.payload for name, sample in synced.samples.items()})
@@ -70,13 +71,8 @@ def draw_rig(source: Source, model_io: ModelIO, out: Path, rig: Rig | None = Non
         partial.write_bytes(frame_png(frame))
 
 
-def _synced(source: Source, streams: list[str], preprocessor: Preprocessor) -> Iterator[SyncedSet]:
-    windows = {
-        name: round(1e9 * preprocessor.window_samples(name) / rate)
-        for name in streams
-        if (rate := source.rig.streams[name].sample_rate_hz)
-    }
-    synchronizer = Synchronizer(source.rig, streams, windows)
+def _synced(source: Source, streams: list[str], model_io: ModelIO) -> Iterator[SyncedSet]:
+    synchronizer = Synchronizer(source.rig, streams, sound_windows_ns(model_io))
     for sample in source.samples():
         if sample.stream in streams:
             yield from synchronizer.push(sample)

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.runtime.capabilities import require_module
 from edge.runtime.environment import describe_host
-from edge.runtime.errors import BundleError, ModelError
+from edge.runtime.errors import BundleError, ModelError, first_line
 from edge.runtime.model_io import GridOutput
 
 if TYPE_CHECKING:
@@ -80,8 +80,10 @@ def choose_dialect(available: Collection[str], host: HostDescription | None = No
 
 def must_emulate(dialect: str, host: HostDescription | None = None) -> bool:
     """Whether this host's integer kernels would compute something else than the quantized graph says."""
+    if dialect == "fp32":
+        return False
     host = host or describe_host()
-    return dialect != "fp32" and host.machine in X86 and not VNNI_FLAGS.intersection(host.cpu_flags)
+    return host.machine in X86 and not VNNI_FLAGS.intersection(host.cpu_flags)
 
 
 class OnnxRuntimeEngine:
@@ -91,10 +93,11 @@ class OnnxRuntimeEngine:
 
     Args:
         graph: The ONNX file or its bytes.
-        dialect: Goes into the name.
+        dialect: Which graph it is: goes into the name, and decides whether this host must emulate it.
         threads: For one operator.
         model_io: Where given, the graph's tensors are checked against it.
-        emulate_int8: Compute between Q/DQ pairs in float instead of integer kernels.
+        emulate_int8: Compute between Q/DQ pairs in float instead of integer kernels; where it is not given, as
+            `must_emulate` says for this host.
 
     Raises:
         ModelError: The graph does not load, or does not fit `model_io`; the message names the tensor.
@@ -108,8 +111,9 @@ class OnnxRuntimeEngine:
         *,
         threads: int = 1,
         model_io: ModelIO | None = None,
-        emulate_int8: bool = False,
+        emulate_int8: bool | None = None,
     ) -> None:
+        emulate_int8 = must_emulate(dialect) if emulate_int8 is None else emulate_int8
         self._name = f"onnxruntime-cpu/{dialect}" + ("-emulated" if emulate_int8 else "")
         self.threads = threads
         self._session = _make_session(graph, threads, emulate_int8)
@@ -133,7 +137,7 @@ class OnnxRuntimeEngine:
             values = self._run(self._outputs, inputs)
         except Exception as error:  # ONNX Runtime raises its own types and ValueError alike
             self._explain(inputs)
-            raise ModelError(f"inference failed: {_first_line(error)}", "run `edge verify` on the bundle") from error
+            raise ModelError(f"inference failed: {first_line(error)}", "run `edge verify` on the bundle") from error
         return dict(zip(self._outputs, values, strict=True))
 
     def _explain(self, inputs: Mapping[str, NDArray[np.float32]]) -> None:
@@ -188,7 +192,7 @@ def _make_session(graph: bytes | Path, threads: int, emulate_int8: bool) -> Any:
         return ort.InferenceSession(source, options, ["CPUExecutionProvider"])
     except Exception as error:  # a damaged file raises one of a dozen types
         raise ModelError(
-            f"ONNX Runtime does not load the graph: {_first_line(error)}", "export the model again"
+            f"ONNX Runtime does not load the graph: {first_line(error)}", "export the model again"
         ) from error
 
 
@@ -205,7 +209,3 @@ def _fits(graph: list[int | str | None], shape: tuple[int, ...]) -> bool:
     """Symbolic dimensions of the graph take any size."""
     pairs = zip(graph, shape, strict=False)
     return len(graph) == len(shape) and all(not isinstance(g, int) or g == s for g, s in pairs)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
