@@ -72,8 +72,9 @@ def measure(bundle: Bundle, bench: Workbench, rounds: int) -> dict[str, object]:
 
 def calibration_feeds(bench: Workbench) -> list[dict[str, NDArray[np.float32]]]:
     """Training samples at batch 1, everything present."""
-    names, chosen = bench.measurer.input_names, torch.randperm(len(bench.train))[:CALIBRATION_SAMPLES].tolist()
-    drawn = bench.train.subset(chosen)
+    names, generator = bench.measurer.input_names, torch.Generator().manual_seed(0)
+    order = torch.randperm(len(bench.train), generator=generator)
+    drawn = bench.train.subset(order[:CALIBRATION_SAMPLES].tolist())
     present = np.ones((1, len(drawn.inputs)), np.float32)
     return [
         dict(zip(names, (*(t[i : i + 1].numpy() for t in drawn.inputs), present), strict=True))
