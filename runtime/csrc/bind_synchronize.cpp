@@ -32,6 +32,7 @@ class Outbox final : public edge::sync::Sink {
         sets_.reserve(64);
         members_.reserve(512);
         handles_.reserve(4096);
+        stamps_ns_.reserve(4096);
         released_.reserve(4096);
     }
     void emitted(const edge::sync::Emission& emission) override {
@@ -40,6 +41,7 @@ class Outbox final : public edge::sync::Sink {
             const edge::sync::Member& member = emission.members[i];
             members_.push_back(member);
             handles_.insert(handles_.end(), member.handles, member.handles + member.count);
+            stamps_ns_.insert(stamps_ns_.end(), member.stamps_ns, member.stamps_ns + member.count);
         }
     }
     void released(std::uint64_t handle, std::uint32_t stream, edge::sync::Release why) override {
@@ -58,6 +60,7 @@ class Outbox final : public edge::sync::Sink {
     std::vector<edge::sync::Emission> sets_;
     std::vector<edge::sync::Member> members_;
     std::vector<std::uint64_t> handles_;
+    std::vector<Nanos> stamps_ns_;
     std::vector<Gone> released_;
 };
 
@@ -68,11 +71,13 @@ nb::list Outbox::take_sets() {
         nb::list members;
         for (std::size_t i = 0; i < set.count; ++i) {
             const edge::sync::Member& member = members_[member_at++];
-            nb::list handles;
-            for (std::size_t k = 0; k < member.count; ++k) {
-                handles.append(handles_[handle_at++]);
+            nb::list handles, stamps;
+            for (std::size_t k = 0; k < member.count; ++k, ++handle_at) {
+                handles.append(handles_[handle_at]);
+                stamps.append(stamps_ns_[handle_at]);
             }
-            members.append(nb::make_tuple(static_cast<int>(member.presence), member.stamp_ns, member.epoch, handles));
+            members.append(
+                nb::make_tuple(static_cast<int>(member.presence), member.stamp_ns, member.epoch, handles, stamps));
         }
         sets.append(
             nb::make_tuple(set.seq, set.anchor_stamp_ns, set.emitted_ns, set.spread_ns, set.predicted, members));
@@ -80,6 +85,7 @@ nb::list Outbox::take_sets() {
     sets_.clear();
     members_.clear();
     handles_.clear();
+    stamps_ns_.clear();
     return sets;
 }
 
@@ -186,9 +192,9 @@ edge::sync::Absence absence_of(int number) {
 using Streams = std::vector<edge::sync::StreamConfig>;
 
 struct AnchoredSync : Synchronization {
-    AnchoredSync(const Streams& streams, std::uint32_t anchor, Nanos budget, bool remap)
-        : Synchronization(
-              std::make_unique<edge::sync::Anchored>(edge::sync::AnchoredConfig{streams, anchor, budget, remap})) {}
+    AnchoredSync(const Streams& streams, std::uint32_t anchor, Nanos budget, bool remap, Nanos startup)
+        : Synchronization(std::make_unique<edge::sync::Anchored>(
+              edge::sync::AnchoredConfig{streams, anchor, budget, remap, startup})) {}
     const edge::sync::Anchored& anchored() { return static_cast<edge::sync::Anchored&>(policy()); }
 };
 
@@ -216,16 +222,17 @@ void bind_stream(nb::module_& m) {
         .def(
             "__init__",
             [](edge::sync::StreamConfig* self, Nanos period, Nanos min_period, Nanos tolerance, Nanos latency_offset,
-               std::optional<Nanos> transport, Nanos max_age, Nanos window, int absence, std::uint32_t clock) {
+               std::optional<Nanos> transport, Nanos max_age, Nanos window, Nanos conceal, int absence,
+               std::uint32_t clock) {
                 if (transport && *transport < 0) {
                     throw std::invalid_argument("the transport delay must not be negative");
                 }
                 new (self) edge::sync::StreamConfig{
-                    period,  min_period, tolerance,           latency_offset, transport.value_or(edge::sync::kUnknown),
-                    max_age, window,     absence_of(absence), clock};
+                    period,  min_period, tolerance, latency_offset,      transport.value_or(edge::sync::kUnknown),
+                    max_age, window,     conceal,   absence_of(absence), clock};
             },
             "period_ns"_a, "min_period_ns"_a, "tolerance_ns"_a, "latency_offset_ns"_a, "transport_ns"_a, "max_age_ns"_a,
-            "window_ns"_a, "absence"_a, "clock"_a);
+            "window_ns"_a, "conceal_ns"_a, "absence"_a, "clock"_a);
 }
 
 void bind_calls(nb::class_<Synchronization>& bound) {
@@ -238,7 +245,7 @@ void bind_calls(nb::class_<Synchronization>& bound) {
         .def(
             "take_sets", [](Synchronization& self) { return self.outbox().take_sets(); },
             nb::sig("def take_sets(self) -> list[tuple[int, int, int, int, bool, list[tuple[int, int, int, "
-                    "list[int]]]]]"))
+                    "list[int], list[int]]]]]"))
         .def(
             "take_released", [](Synchronization& self) { return self.outbox().take_released(); },
             nb::sig("def take_released(self) -> list[tuple[int, int, int]]"))
@@ -257,7 +264,8 @@ void bind_synchronize(nb::module_& m) {
     nb::class_<Synchronization> base(m, "Synchronization");
     bind_calls(base);
     nb::class_<AnchoredSync, Synchronization>(m, "AnchoredSync")
-        .def(nb::init<const Streams&, std::uint32_t, Nanos, bool>(), "streams"_a, "anchor"_a, "budget_ns"_a, "remap"_a)
+        .def(nb::init<const Streams&, std::uint32_t, Nanos, bool, Nanos>(), "streams"_a, "anchor"_a, "budget_ns"_a,
+             "remap"_a, "startup_ns"_a)
         .def_prop_ro("budget_ns", [](AnchoredSync& self) { return self.anchored().budget_ns(); })
         .def_prop_ro("ticks_skipped", [](AnchoredSync& self) { return self.anchored().ticks_skipped(); });
     nb::class_<ExactSync, Synchronization>(m, "ExactSync")

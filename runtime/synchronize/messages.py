@@ -49,12 +49,14 @@ class Member(NamedTuple):
         stamp_ns: On the common axis: of the message, or the end of the window.
         epoch: How often the stream's clock had been re-mapped.
         handles: The message, or the window's chunks from old to new; empty where missing.
+        stamps_ns: Of each of them, on the common axis.
     """
 
     presence: Presence
     stamp_ns: int
     epoch: int
     handles: tuple[int, ...]
+    stamps_ns: tuple[int, ...]
 
     @property
     def present(self) -> bool:

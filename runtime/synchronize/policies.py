@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _ABSENCE = {"required": 0, "hold": 1, "mask": 2}
 INT64_MAX = 2**63 - 1
+STARTUP_NS = 2_000_000_000
 _T = TypeVar("_T")
 
 
@@ -46,7 +47,9 @@ class StreamSpec:
         latency_offset_ns: Added to each stamp.
         transport_ns: Usual delay from stamp to arrival; None learns it from the first three messages. Where it is
             declared, a clock that is off from the start is mapped as if it had stepped.
-        window_ns: Above 0, sets name all chunks of the window that ends at the anchor's stamp (`Anchored` only).
+        window_ns: Above 0, sets name all chunks of the window that ends at the anchor's stamp (`Anchored` only), and
+            the one before.
+        conceal_ns: The longest hole in a window that still makes it a window; half a period always is bridged.
         clock: Streams of one clock step together, by exactly the same amount.
     """
 
@@ -58,6 +61,7 @@ class StreamSpec:
     latency_offset_ns: int = 0
     transport_ns: int | None = None
     window_ns: int = 0
+    conceal_ns: int = 0
     clock: int = 0
 
     def to_core(self) -> _core.SyncStream:
@@ -77,6 +81,7 @@ class StreamSpec:
                 self.transport_ns,
                 self.max_age_ns,
                 self.window_ns,
+                self.conceal_ns,
                 _ABSENCE[self.policy],
                 self.clock,
             )
@@ -157,7 +162,7 @@ class Policy:
         return [
             MatchedSet(
                 seq, anchor, emitted, spread, predicted,
-                tuple(Member(Presence(p), stamp, epoch, tuple(handles)) for p, stamp, epoch, handles in members),
+                tuple(Member(Presence(p), stamp, epoch, tuple(h), tuple(s)) for p, stamp, epoch, h, s in members),
             )
             for seq, anchor, emitted, spread, predicted, members in self._core.take_sets()
         ]  # fmt: skip
@@ -199,16 +204,24 @@ class Anchored(Policy):
         budget_ns: How long after the anchor's arrival the others are waited for, at most. Cut to half an anchor
             period and 20 ms: with that, the longest silence with any sensor dead is two anchor periods and 20 ms.
         remap: Notice clock steps and undo them.
+        startup_ns: An anchor that never comes is given up when all other streams that are waited for have been heard,
+            and so long after the first message at the latest.
 
     Raises:
         ConfigError: The numbers contradict each other.
     """
 
     def __init__(
-        self, streams: Sequence[StreamSpec], anchor: int, *, budget_ns: int = 60_000_000, remap: bool = True
+        self,
+        streams: Sequence[StreamSpec],
+        anchor: int,
+        *,
+        budget_ns: int = 60_000_000,
+        remap: bool = True,
+        startup_ns: int = STARTUP_NS,
     ) -> None:
         core_streams = [stream.to_core() for stream in streams]
-        core = _configured(lambda: _core.AnchoredSync(core_streams, anchor, budget_ns, remap))
+        core = _configured(lambda: _core.AnchoredSync(core_streams, anchor, budget_ns, remap, startup_ns))
         super().__init__(core)
         self._anchored = core
 

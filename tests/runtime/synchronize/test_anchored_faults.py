@@ -108,6 +108,42 @@ def test_a_dead_sensor_silences_nobody(dead: int) -> None:
     assert all(s.complete and not s.predicted for s in sets if s.anchor_stamp_ns > 8.3 * S)
 
 
+@pytest.mark.parametrize("dead", [(LIDAR,), (LIDAR, AUDIO)])
+def test_an_anchor_that_never_comes_is_given_up_once_the_others_are_there(dead: tuple[int, ...]) -> None:
+    """At once where it alone is missing; otherwise the rest is given two seconds to come."""
+    sets = Anchored(SPECS, LIDAR).replay(record(6, lambda j, t, at: None if j in dead else (t, at)))
+    first_s = (sets[0].emitted_ns - S) / S
+    assert 0.15 <= first_s <= 0.25 if len(dead) == 1 else first_s == pytest.approx(2.0, abs=0.1)
+    assert gap(sets) <= 110 * MS
+    assert all(s.predicted and s.members[CAMERA].presence is Presence.FRESH for s in sets)
+    assert sets[-1].members[LIDAR].presence is Presence.NEVER_SEEN
+
+
+def test_streams_that_start_late_are_waited_for() -> None:
+    """Sound runs 1.5 s before the others: no set is made of it alone."""
+    sets = Anchored(SPECS, LIDAR).replay(record(6, lambda j, t, at: None if j != AUDIO and t < 2.5 * S else (t, at)))
+    assert sets[0].anchor_stamp_ns >= 2.5 * S
+    assert not any(s.predicted for s in sets)
+
+
+@pytest.mark.parametrize("lost_ms", [20, 40, 60])
+def test_a_short_hole_in_the_sound_is_bridged(lost_ms: int) -> None:
+    """With 40 ms to conceal, losing one or two chunks of 20 ms costs nothing; losing three costs the window."""
+
+    def lose(stream: int, stamp: int, arrival: int) -> tuple[int, int] | None:
+        lost = stream == AUDIO and 0 <= stamp - 4 * S < lost_ms * MS
+        return None if lost else (stamp, arrival)
+
+    specs = [
+        SPECS[CAMERA],
+        SPECS[LIDAR],
+        replace(SPECS[AUDIO], policy="required", window_ns=S // 2, conceal_ns=40 * MS),
+    ]
+    sets = Anchored(specs, LIDAR).replay(record(6, lose))
+    holes = [s for s in sets if s.members[AUDIO].presence is Presence.GAP]
+    assert len(holes) == (0 if lost_ms <= 40 else 5)
+
+
 def test_predicted_ticks_keep_the_anchors_rate() -> None:
     def die(stream: int, stamp: int, arrival: int) -> tuple[int, int] | None:
         return None if stream == LIDAR and stamp > 4 * S else (stamp, arrival)
@@ -200,13 +236,14 @@ def windowed() -> Anchored:
     return Anchored([*SPECS[:2], StreamSpec(20 * MS, window_ns=200 * MS)], LIDAR)
 
 
-def test_a_window_names_the_chunks_that_overlap_it() -> None:
+def test_a_window_names_the_chunks_that_overlap_it_and_the_one_before() -> None:
     messages = record(3)
     for matched in windowed().replay(messages)[3:]:
         handles, T = list(matched.members[AUDIO].handles), matched.anchor_stamp_ns
         chunks = zip(messages.streams, messages.stamps_ns, strict=True)
-        inside = [i for i, (j, t) in enumerate(chunks) if j == AUDIO and t + 20 * MS > T - 200 * MS and t < T]
+        inside = [i for i, (j, t) in enumerate(chunks) if j == AUDIO and t + 40 * MS > T - 200 * MS and t < T]
         assert handles == inside
+        assert list(matched.members[AUDIO].stamps_ns) == [messages.stamps_ns[i] for i in inside]
         assert matched.members[AUDIO].presence is Presence.FRESH
 
 

@@ -17,12 +17,20 @@ Nanos checked_budget(const AnchoredConfig& config) {
     return std::min(config.budget_ns, anchor.period_ns / 2 + kSlack);
 }
 
+Nanos checked_startup(const AnchoredConfig& config) {
+    if (config.startup_ns < 0 || config.startup_ns > kLongest) {
+        throw std::invalid_argument("the start-up time must not be negative nor above 115 days");
+    }
+    return config.startup_ns;
+}
+
 }  // namespace
 
 Anchored::Anchored(const AnchoredConfig& config)
     : anchor_(config.anchor),
       period_ns_(0),
       budget_ns_(checked_budget(config)),
+      startup_ns_(checked_startup(config)),
       intake_(config.streams, config.remap),
       assembler_(config.streams.size()) {
     period_ns_ = config.streams[anchor_].period_ns;
@@ -53,19 +61,42 @@ void Anchored::advance(Nanos now_ns, Sink& sink) {
 Nanos Anchored::next_deadline_ns() const { return std::min(earliest_deadline_ns(), tick_due_ns()); }
 
 void Anchored::take(const Record& record, Sink& sink) {
-    if (!started_) {
-        started_ = true;
-        tick_from_ns_ = std::max(record.end_ns, last_stamp_ns_);
-        start_delay_ns_ = minus(record.arrival_ns, record.end_ns);
-        for (Track& track : tracks_) {
-            track.start(record.arrival_ns);
-        }
+    if (startup_ends_ns_ == kNever) {
+        prepare(record);
+    }
+    if (record.stream != anchor_) {
+        tracks_[record.stream].admit(record, intake_, sink);
+    }
+    if (!started_ && (record.stream == anchor_ || all_others_heard())) {
+        begin(record.end_ns, minus(record.arrival_ns, record.end_ns));
     }
     if (record.stream == anchor_) {
         take_anchor(record, sink);
-    } else {
-        tracks_[record.stream].admit(record, intake_, sink);
     }
+}
+
+// The first message.
+void Anchored::prepare(const Record& record) {
+    startup_ends_ns_ = plus(record.arrival_ns, startup_ns_);
+    start_delay_ns_ = minus(record.arrival_ns, record.end_ns);
+    for (Track& track : tracks_) {
+        track.start(record.arrival_ns);
+    }
+}
+
+bool Anchored::all_others_heard() const {
+    for (std::uint32_t i = 0; i < tracks_.size(); ++i) {
+        if (i != anchor_ && tracks_[i].waited_for() && !tracks_[i].heard()) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void Anchored::begin(Nanos stamp_ns, Nanos delay_ns) {
+    started_ = true;
+    tick_from_ns_ = std::max(stamp_ns, last_stamp_ns_);
+    start_delay_ns_ = delay_ns;
 }
 
 void Anchored::take_anchor(const Record& record, Sink& sink) {
@@ -143,7 +174,10 @@ Nanos Anchored::anchor_delay_ns() const {
 // Once the anchor is silent its ticks no longer wait for it, save for some jitter: a returning anchor comes first
 // then.
 Nanos Anchored::tick_due_ns() const {
-    if (!started_ || !representable(plus(tick_from_ns_, period_ns_))) {
+    if (!started_) {
+        return startup_ends_ns_;
+    }
+    if (!representable(plus(tick_from_ns_, period_ns_))) {
         return kNever;
     }
     const Nanos grace = alive_ ? period_ns_ / 2 : period_ns_ / 10;
@@ -151,6 +185,9 @@ Nanos Anchored::tick_due_ns() const {
 }
 
 void Anchored::add_tick(Sink& sink) {
+    if (!started_) {  // the start-up time is over: the first tick is due now
+        begin(minus(now_ns_, start_delay_ns_ + period_ns_ + period_ns_ / 2), start_delay_ns_);
+    }
     alive_ = false;
     const Nanos skipped = minus(now_ns_, tick_due_ns()) / period_ns_;
     if (skipped > 0) {
@@ -219,6 +256,7 @@ void Anchored::flush(Nanos now_ns, Sink& sink) {
     }
     intake_.flush(sink);
     started_ = false;
+    startup_ends_ns_ = kNever;
     alive_ = true;
 }
 

@@ -6,8 +6,10 @@
 namespace edge::sync {
 
 void Assembler::set(const Record& record, Presence presence) {
-    handles_[record.stream] = record.handle;
-    members_[record.stream] = {presence, record.epoch, record.stamp_ns, &handles_[record.stream], 1};
+    const std::uint32_t i = record.stream;
+    handles_[i] = record.handle;
+    stamps_ns_[i] = record.stamp_ns;
+    members_[i] = {presence, record.epoch, record.stamp_ns, &handles_[i], &stamps_ns_[i], 1};
 }
 
 void Assembler::emit(Nanos anchor_stamp_ns, Nanos now_ns, bool predicted, Sink& sink) {

@@ -17,7 +17,8 @@ void check(const StreamConfig& config, std::size_t stream) {
         throw std::invalid_argument("stream " + std::to_string(stream) + ": " + problem);
     };
     const Nanos transport = config.transport_ns == kUnknown ? 0 : config.transport_ns;
-    const Nanos lengths[] = {config.min_period_ns, config.tolerance_ns, transport, config.max_age_ns, config.window_ns};
+    const Nanos lengths[] = {config.min_period_ns, config.tolerance_ns, transport,
+                             config.max_age_ns,    config.window_ns,    config.conceal_ns};
     if (config.period_ns <= 0 || config.period_ns > kLongest) {
         fail("the period must be positive and below 115 days");
     }

@@ -19,7 +19,7 @@ StreamConfig completed(StreamConfig config) {
 }
 
 std::size_t room(const StreamConfig& config, Nanos lookahead_ns) {
-    const Nanos kept = config.window_ns > 0 ? config.window_ns + config.max_age_ns : 0;
+    const Nanos kept = config.window_ns > 0 ? config.window_ns + config.max_age_ns + config.conceal_ns : 0;
     const auto messages = static_cast<std::size_t>((kept + lookahead_ns) / config.min_period_ns);
     return std::min(messages + kLeastRoom, kMostRoom);
 }
@@ -31,9 +31,10 @@ constexpr std::size_t kNowhere = static_cast<std::size_t>(-1);
 Track::Track(const StreamConfig& config, std::uint32_t stream, Nanos lookahead_ns)
     : config_(completed(config)),
       stream_(stream),
-      hole_ns_(config_.period_ns / 2),
+      hole_ns_(std::max(config_.period_ns / 2, config_.conceal_ns)),
       history_(room(config_, lookahead_ns)) {
     handles_.reserve(history_.capacity());
+    stamps_ns_.reserve(history_.capacity());
 }
 
 bool Track::silent(Nanos now_ns) const { return minus(now_ns, last_arrival_ns_) > kSilentPeriods * config_.period_ns; }
@@ -72,7 +73,7 @@ bool Track::settled(Nanos T, Nanos asked_ns, Nanos deadline_ns, Nanos delay_ns) 
     if (config_.absence == Absence::kMask || newest_end_ns_ >= T || silent(asked_ns)) {
         return true;
     }
-    if (windowed() || newest_ns_ == kLongAgo) {
+    if (windowed() || !heard()) {
         return false;
     }
     const Nanos earliest = plus(newest_ns_, config_.min_period_ns);  // no later message can have a smaller stamp
@@ -93,15 +94,16 @@ Member Track::member(Record& record, Presence presence) {
     record.used = true;
     last_used_ns_ = std::max(last_used_ns_, record.stamp_ns);
     handles_.assign(1, record.handle);
-    return {presence, record.epoch, record.stamp_ns, handles_.data(), 1};
+    stamps_ns_.assign(1, record.stamp_ns);
+    return {presence, record.epoch, record.stamp_ns, handles_.data(), stamps_ns_.data(), 1};
 }
 
 Member Track::missing(Nanos now_ns, bool remapping) const {
     Member member;
-    member.presence = newest_ns_ == kLongAgo ? Presence::kNeverSeen
-                      : remapping            ? Presence::kRemapping
-                      : silent(now_ns)       ? Presence::kSilent
-                                             : Presence::kTooFar;
+    member.presence = !heard()         ? Presence::kNeverSeen
+                      : remapping      ? Presence::kRemapping
+                      : silent(now_ns) ? Presence::kSilent
+                                       : Presence::kTooFar;
     return member;
 }
 
@@ -149,7 +151,7 @@ Member Track::match_window(Nanos T, Nanos now_ns, bool remapping) {
     }
     Presence why = missing(now_ns, remapping).presence;
     if (behind == 0) {
-        return {why == Presence::kTooFar ? Presence::kShort : why, 0, 0, nullptr, 0};
+        return {why == Presence::kTooFar ? Presence::kShort : why, 0, 0, nullptr, nullptr, 0};
     }
     // Stamps jitter, so T may fall into the seam between two chunks.
     const Nanos last_end = history_.at(behind - 1).end_ns;
@@ -167,21 +169,25 @@ Member Track::match_window(Nanos T, Nanos now_ns, bool remapping) {
             behind = first;
         }
     }
-    return {why, 0, 0, nullptr, 0};
+    return {why, 0, 0, nullptr, nullptr, 0};
 }
 
 Member Track::cut_window(Nanos end_ns, std::size_t first, std::size_t behind, bool held) {
     const Nanos start = minus(end_ns, config_.window_ns);
     handles_.clear();
-    for (std::size_t i = first; i < behind; ++i) {
+    stamps_ns_.clear();
+    // One chunk more than the stamps ask for: they jitter, and the window is to be full.
+    for (std::size_t i = first > 0 ? first - 1 : 0; i < behind; ++i) {
         Record& chunk = history_.at(i);
-        if (chunk.end_ns > start) {
+        if (plus(chunk.end_ns, config_.period_ns) > start) {
             chunk.used = true;
             handles_.push_back(chunk.handle);
+            stamps_ns_.push_back(chunk.stamp_ns);
         }
     }
     const std::uint32_t epoch = history_.at(behind - 1).epoch;
-    return {held ? Presence::kHeld : Presence::kFresh, epoch, end_ns, handles_.data(), handles_.size()};
+    const Presence presence = held ? Presence::kHeld : Presence::kFresh;
+    return {presence, epoch, end_ns, handles_.data(), stamps_ns_.data(), handles_.size()};
 }
 
 void Track::use(const Record& record, Intake& intake, Sink& sink) {
@@ -203,7 +209,7 @@ void Track::prune(Nanos T, Intake& intake, Sink& sink) {
     const bool holds = config_.absence == Absence::kHold;
     const Nanos oldest = holds ? minus(T, config_.max_age_ns) : T;
     if (windowed()) {
-        const Nanos start = minus(minus(oldest, config_.window_ns), hole_ns_);
+        const Nanos start = minus(minus(oldest, config_.window_ns), plus(hole_ns_, config_.period_ns));
         while (!history_.empty() && history_.front().end_ns < start) {
             release_front(intake, sink);
         }

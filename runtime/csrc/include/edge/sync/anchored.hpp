@@ -15,6 +15,9 @@ struct AnchoredConfig {
     std::uint32_t anchor = 0;
     Nanos budget_ns = 60 * kMillisecond;  // how long after the anchor's arrival the others are waited for, at most
     bool remap = true;                    // notice and undo clock steps
+    // Where the anchor never comes its ticks begin one and a half periods after all other streams that are waited
+    // for have been heard, and so long after the first message at the latest.
+    Nanos startup_ns = 2 * kSecond;
 };
 
 // Each of the anchor's messages asks every other stream for its nearest message. The set leaves as soon as nothing
@@ -51,6 +54,9 @@ class Anchored final : public Policy {
     };
 
     void take(const Record& record, Sink& sink);
+    void prepare(const Record& record);
+    bool all_others_heard() const;
+    void begin(Nanos stamp_ns, Nanos delay_ns);
     void take_anchor(const Record& record, Sink& sink);
     bool refuse_anchor(const Record& record, Sink& sink);
     void cancel_predicted(Nanos near_ns);
@@ -66,6 +72,7 @@ class Anchored final : public Policy {
     std::uint32_t anchor_;
     Nanos period_ns_;  // the anchor's
     Nanos budget_ns_;
+    Nanos startup_ns_;
     Intake intake_;
     std::vector<Track> tracks_;
     Assembler assembler_;
@@ -73,11 +80,12 @@ class Anchored final : public Policy {
     std::size_t pending_count_ = 0;
 
     Nanos now_ns_ = kLongAgo;
-    bool started_ = false;
-    bool alive_ = true;           // whether the anchor is taken to be there
-    Nanos tick_from_ns_ = 0;      // stamp of the latest anchor message or tick
-    Nanos start_delay_ns_ = 0;    // delay of the first message, until the anchor's own is known
-    Nanos anchor_length_ns_ = 0;  // duration of the anchor's messages
+    bool started_ = false;            // whether the ticks have begun
+    Nanos startup_ends_ns_ = kNever;  // they do then at the latest; kNever before the first message
+    bool alive_ = true;               // whether the anchor is taken to be there
+    Nanos tick_from_ns_ = 0;          // stamp of the latest anchor message or tick
+    Nanos start_delay_ns_ = 0;        // delay of the message that began the ticks, until the anchor's own is known
+    Nanos anchor_length_ns_ = 0;      // duration of the anchor's messages
     Nanos last_stamp_ns_ = kLongAgo;
     bool last_predicted_ = false;
     std::uint64_t ticks_skipped_ = 0;

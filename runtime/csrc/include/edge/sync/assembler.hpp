@@ -10,16 +10,17 @@ namespace edge::sync {
 
 class Assembler {
  public:
-    explicit Assembler(std::size_t streams) : members_(streams), handles_(streams) {}
+    explicit Assembler(std::size_t streams) : members_(streams), handles_(streams), stamps_ns_(streams) {}
 
     void set(std::size_t stream, const Member& member) { members_[stream] = member; }
     void set(const Record& record, Presence presence);
-    void set_missing(std::size_t stream, Presence why) { members_[stream] = {why, 0, 0, nullptr, 0}; }
+    void set_missing(std::size_t stream, Presence why) { members_[stream] = {why, 0, 0, nullptr, nullptr, 0}; }
     void emit(Nanos anchor_stamp_ns, Nanos now_ns, bool predicted, Sink& sink);
 
  private:
     std::vector<Member> members_;
     std::vector<std::uint64_t> handles_;
+    std::vector<Nanos> stamps_ns_;
     std::uint64_t seq_ = 0;
     Nanos latest_ns_ = kLongAgo;
 };

@@ -24,6 +24,7 @@ struct StreamConfig {
     Nanos transport_ns = kUnknown;  // declared delay from stamp to arrival; where unknown it is learned
     Nanos max_age_ns = 0;           // kHold: oldest sample that may stand in
     Nanos window_ns = 0;            // > 0: the set names the chunks of the window that ends at the anchor's stamp
+    Nanos conceal_ns = 0;           // longest hole in a window that is bridged; half a period always is
     Absence absence = Absence::kRequired;
     std::uint32_t clock = 0;  // streams of one clock step together, by exactly the same amount
 };
@@ -64,6 +65,7 @@ struct Member {
     std::uint32_t epoch = 0;
     Nanos stamp_ns = 0;                      // of the sample; of a window, its end
     const std::uint64_t* handles = nullptr;  // one; of a window, its chunks from old to new
+    const Nanos* stamps_ns = nullptr;        // of each of them on the common axis
     std::size_t count = 0;
 };
 

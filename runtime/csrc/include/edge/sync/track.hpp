@@ -15,6 +15,8 @@ class Track {
     Track(const StreamConfig& config, std::uint32_t stream, Nanos lookahead_ns);
 
     bool windowed() const { return config_.window_ns > 0; }
+    bool waited_for() const { return config_.absence != Absence::kMask; }
+    bool heard() const { return newest_ns_ != kLongAgo; }
     void start(Nanos now_ns) { last_arrival_ns_ = now_ns; }
 
     // Takes a record into the history, or releases it as late or duplicate.
@@ -47,9 +49,10 @@ class Track {
 
     StreamConfig config_;
     std::uint32_t stream_;
-    Nanos hole_ns_;  // silence between two chunks that still counts as none
+    Nanos hole_ns_;  // between two chunks of a window: so much is bridged
     History history_;
     std::vector<std::uint64_t> handles_;
+    std::vector<Nanos> stamps_ns_;
     Nanos last_arrival_ns_ = kLongAgo;
     Nanos newest_ns_ = kLongAgo;  // largest stamp so far
     Nanos newest_end_ns_ = kLongAgo;
