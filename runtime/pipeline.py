@@ -7,7 +7,6 @@ model runs on the calling thread; of the sets that queue up meanwhile the latest
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -115,7 +114,7 @@ class Pipeline:
             SourceError: The source broke off.
             ModelError: The engine failed.
         """
-        trace = Trace(self._rig.anchor)
+        trace = Trace(self._rig.anchor, round(self._rig.budget_ms * NS_PER_MS))
         complete = False
         try:
             with ExitStack() as stack:
@@ -177,7 +176,6 @@ class _Run:
         self._sync = Synchronizer(pipeline._rig, pipeline._streams, pipeline._windows_ns)
         self._next = next(self._samples, None)
         self._waiting: SyncedSet | None = None
-        self._refused: Counter[str] = Counter()
         settings, first_ns = pipeline._settings, self._next.arrival_ns if self._next else 0
         self._pacer: Pacer = (
             _RealTime(pipeline._clock, first_ns) if settings.realtime else _VirtualTime(settings.compute_ms)
@@ -194,7 +192,6 @@ class _Run:
             self._queue(synced)
             self._fuse_latest()
         self._trace.dropped.update(self._sync.dropped)
-        self._trace.dropped.update(self._refused)
 
     def _catch_up(self, now_ns: int) -> None:
         """Everything that was due up to now, in its order: while the model ran, time went on."""
@@ -213,10 +210,9 @@ class _Run:
                 return
 
     def _push(self, sample: Sample) -> None:
-        self._trace.anchors += sample.stream == self._trace.anchor
         reason = refusal(sample, self._pipeline._rig)
+        self._trace.add_arrival(sample.stream, reason)
         if reason:
-            self._refused[f"{sample.stream}:{reason}"] += 1
             return
         for synced in self._sync.push(sample):
             self._queue(synced)
@@ -241,8 +237,11 @@ class _Run:
         result = inference.result(self._trace.fused, ready_ns)
         if inference.times is not None:
             self._trace.add_stages(*inference.times)
+            if self._pipeline._settings.realtime:
+                arrived_ns = max(s.arrival_ns for s in inference.synced.samples.values())
+                self._trace.add_overhead(ready_ns - arrived_ns - inference.times.engine_ns)
         for name in inference.refused:
-            self._refused[f"{name}:unusable"] += 1
+            self._trace.add_refusal(name, "unusable")
         self._trace.add_result(inference.synced, result, ready_ns)
         for sink in self._pipeline._sinks:
             sink.write(result)

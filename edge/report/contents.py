@@ -118,6 +118,32 @@ class Headline(_Strict):
         )
 
 
+class StreamReport(_Strict):
+    """One stream of a run: what came of it, and its clock.
+
+    Attributes:
+        received: Samples that came.
+        refused: Of those, the ones that no model should see; `dropped` says why.
+        used: Samples that became part of a set. This and what follows is None where the synchronizer does not tell.
+        epochs: How often the stream's clock was re-mapped after a step.
+        offset_ms: How far its stamps seem ahead: the declared transport delay minus `delay_ms`.
+        drift_ppm: How fast its clock runs against the host's; positive where it gains, None in a short run.
+        delay_ms: Mean of arrival minus stamp.
+        negative_delays: Samples that arrived before they were measured: the clock or the latency offset is wrong.
+        stuck: Whether its last stamps were all the same.
+    """
+
+    received: int = Field(ge=0)
+    refused: int = Field(0, ge=0)
+    used: int | None = Field(default=None, ge=0)
+    epochs: int | None = Field(default=None, ge=0)
+    offset_ms: float | None = None
+    drift_ppm: float | None = None
+    delay_ms: float | None = None
+    negative_delays: int | None = Field(default=None, ge=0)
+    stuck: bool | None = None
+
+
 class RuntimeReport(_Strict):
     """One run of a bundle over a source.
 
@@ -128,17 +154,22 @@ class RuntimeReport(_Strict):
         anchors: Samples of the anchor stream that came.
         fused: Results emitted, valid or not.
         predicted: Of those, the ones at a predicted tick, because the anchor was silent.
+        deadline_misses: Sets that went out because the budget had passed, with a stream still awaited.
         completeness: Share of the results in each modality state, `blind` included.
         dropped: Samples or results that were discarded, by reason.
         age_ms: Emission minus (offset-corrected) stamp, by modality; `result` is the oldest of each result's.
         spread_ms: Oldest to newest stamp within one result.
         sync_wait_ms: Emission minus arrival of the last sample used: what synchronizing adds.
         lag_ms: How late a recording's samples were released; 0 in virtual time.
-        stages_ms: Wall time of each step of the pipeline.
+        gap_ms: From each result to the next.
+        stages_ms: Wall time of each step of the pipeline; `overhead`, in real time only, is what the runtime itself
+            took: arrival of the last sample used to the result, less the engine.
         offset_ms: Mean of each stream's stamp minus the anchor's, within results.
         max_gap_s: Longest silence between two results.
         recovery_s: From the end of the last fault to the next complete result; None without a fault.
         faults: The faults that were injected, as given.
+        high_water: The most that each queue or ring ever held.
+        streams: What came of each stream, and how its clock behaved.
     """
 
     source: str
@@ -147,17 +178,21 @@ class RuntimeReport(_Strict):
     anchors: int = Field(0, ge=0)
     fused: int = Field(ge=0)
     predicted: int = Field(0, ge=0)
+    deadline_misses: int = Field(0, ge=0)
     completeness: dict[str, float]
     dropped: dict[str, int] = {}
     age_ms: dict[str, Distribution] = {}
     spread_ms: Distribution | None = None
     sync_wait_ms: Distribution | None = None
     lag_ms: Distribution | None = None
+    gap_ms: Distribution | None = None
     stages_ms: dict[str, Distribution] = {}
     offset_ms: dict[str, float] = {}
     max_gap_s: float | None = Field(default=None, ge=0)
     recovery_s: float | None = Field(default=None, ge=0)
     faults: tuple[str, ...] = ()
+    high_water: dict[str, int] = {}
+    streams: dict[str, StreamReport] = {}
 
 
 class Report(_Strict):

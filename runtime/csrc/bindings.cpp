@@ -20,6 +20,7 @@
 
 namespace nb = nanobind;
 
+void bind_histogram(nb::module_& m);    // bind_histogram.cpp
 void bind_synchronize(nb::module_& m);  // bind_synchronize.cpp
 
 using namespace nb::literals;
@@ -200,6 +201,7 @@ NB_MODULE(_core, m) {
     bind_image(m);
     bind_logmel(m);
     bind_synchronize(m);
+    bind_histogram(m);
     m.def("decode_grid", &decode, "logits"_a.noconvert(), "log_distance"_a.noconvert(), "threshold"_a,
           "distance_ratio"_a);
 }

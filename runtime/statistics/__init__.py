@@ -1,5 +1,6 @@
 """How everything here is timed and counted: interleaved timings, supported percentiles, seeded intervals."""
 
+from edge.runtime._core import LogHistogram
 from edge.runtime.statistics.intervals import Interval, clustered_interval, median_interval, percentile_interval
 from edge.runtime.statistics.pairwise import Comparison, compare
 from edge.runtime.statistics.percentiles import Distribution, minimum_samples, percentile
@@ -15,6 +16,7 @@ __all__ = [
     "Comparison",
     "Distribution",
     "Interval",
+    "LogHistogram",
     "Timing",
     "WarmUp",
     "clustered_interval",

@@ -13,6 +13,8 @@ from edge.runtime.errors import DataError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from edge.runtime._core import LogHistogram
+
 CONFIDENCE = 0.95
 
 
@@ -90,6 +92,23 @@ class Distribution(BaseModel):
             p99=_nearest_rank(ordered, 0.99),
             p99_9=_nearest_rank(ordered, 0.999),
             max=float(ordered[-1]) if len(ordered) else None,
+        )
+
+    @classmethod
+    def of_histogram(cls, histogram: LogHistogram, unit: float = 1.0) -> Distribution:
+        """Summarises what a histogram counted: `n` and `max` are exact, percentiles within 0.8 %.
+
+        Args:
+            histogram: Of nanoseconds.
+            unit: What the values are divided by, e.g. NS_PER_MS to have them in milliseconds.
+        """
+        n = histogram.count
+
+        def at(share: float) -> float | None:
+            return histogram.percentile(share) / unit if n >= minimum_samples(share) else None
+
+        return cls(
+            n=n, p50=at(0.5), p90=at(0.9), p99=at(0.99), p99_9=at(0.999), max=histogram.max / unit if n else None
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -244,7 +244,7 @@ def test_real_time_gives_what_virtual_time_gives(bundle: Bundle) -> None:
     Pipeline(bundle, ScriptedSource(3), ScriptedEngine(), [virtual], RunSettings(compute_ms=0)).run()
     assert [r.to_json() for r in sink.results] == [r.to_json() for r in virtual.results]
     assert trace.summary()["lag_ms"].max == 0
-    assert trace.summary()["stages_ms"].keys() == {"preprocess", "engine", "decode", "total"}
+    assert trace.summary()["stages_ms"].keys() == {"preprocess", "engine", "decode", "total", "overhead"}
 
 
 def test_what_passes_while_the_model_runs_is_caught_up_with(bundle: Bundle) -> None:
