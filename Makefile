@@ -18,11 +18,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint bench ctest ctest-address ctest-thread clean
+MAKEFLAGS += --no-print-directory
+.PHONY: help install demo test lint bench ctest ctest-address ctest-thread cross ctest-aarch64 ctest-nehalem need-aarch64 \
+	need-nehalem clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null \
-		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1   \2/p' $(firstword $(MAKEFILE_LIST))
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1   \2/p' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## Set up .venv with the package, its extras and the tools
 
@@ -55,6 +57,23 @@ ctest-address: $(STAMP)
 ctest-thread: $(STAMP)
 	$(call run_ctest,thread,thread)
 
+cross: ctest-aarch64 ctest-nehalem ## Cross-build the C++ core for 64-bit Arm and run its tests on emulated CPUs
+
+ctest-aarch64: need-aarch64 $(STAMP) ## The C++ tests on an emulated 64-bit Arm CPU
+	$(call build_preset,aarch64)
+	$(BIN)/ctest --preset aarch64
+
+ctest-nehalem: need-nehalem $(STAMP) ## The C++ tests on this machine, then on an emulated CPU of 2008
+	$(call build_preset,x86)
+	$(BIN)/ctest --preset x86
+	$(BIN)/ctest --preset nehalem
+
+need-aarch64:
+	@$(call require_emulator,aarch64,aarch64-linux-gnu-g++,g++-aarch64-linux-gnu qemu-user)
+
+need-nehalem:
+	@$(call require_emulator,x86_64,c++,g++ qemu-user)
+
 clean: ## Remove what was built and cached; keeps .venv and runs
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
@@ -86,4 +105,14 @@ define run_ctest
 		-DEDGE_WARNINGS_AS_ERRORS=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo --log-level=WARNING
 	$(BIN)/cmake --build build/ctest-$(1) --parallel
 	$(BIN)/ctest --test-dir build/ctest-$(1) --output-on-failure --no-tests=error
+endef
+
+define require_emulator
+	{ command -v $(2) && { command -v qemu-$(1) || command -v qemu-$(1)-static; }; } >/dev/null \
+		|| { echo "make $(@:need-%=ctest-%) needs $(2) and qemu-$(1); on Debian and Ubuntu: apt-get install $(3)" >&2; exit 2; }
+endef
+
+define build_preset
+	$(BIN)/cmake --preset $(1) -DEDGE_WARNINGS_AS_ERRORS=ON --log-level=WARNING
+	$(BIN)/cmake --build --preset $(1)
 endef

@@ -5,6 +5,13 @@
 #include <cstdio>
 #include <cstdlib>
 
+// How many of `all` rounds a long random test plays: fewer where EDGE_TEST_PERCENT says so (under emulation).
+inline std::size_t rounds(std::size_t all) {
+    const char* const percent = std::getenv("EDGE_TEST_PERCENT");
+    const std::size_t some = percent == nullptr ? all : all * std::strtoull(percent, nullptr, 10) / 100;
+    return some > 0 ? some : 1;
+}
+
 #define CHECK(condition)                                                                       \
     do {                                                                                       \
         if (!(condition)) {                                                                    \

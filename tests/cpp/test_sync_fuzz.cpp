@@ -92,7 +92,7 @@ void run(sync::Policy& policy, Kind kind, std::uint64_t seed, bool windows) {
 
 void no_order_of_stamps_breaks_a_policy() {
     for (const Kind kind : {Kind::kFaulty, Kind::kShuffled, Kind::kWild}) {
-        for (std::uint64_t seed = 1; seed <= 150; ++seed) {
+        for (std::uint64_t seed = 1; seed <= rounds(150); ++seed) {
             for (const bool windows : {false, true}) {
                 for (const std::unique_ptr<sync::Policy>& policy : policies(windows)) {
                     run(*policy, kind, seed, windows);
