@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from edge.runtime.clock import NS_PER_MS, NS_PER_S, MonotonicClock, VirtualClock
 from edge.runtime.fusion import Fusion, complete_rig, sound_windows_ns
 from edge.runtime.read_ahead import ReadAhead
-from edge.runtime.sanity import refusal
+from edge.runtime.sanity import SanityGate
 from edge.runtime.synchronizer import Synchronizer
 from edge.runtime.trace import Trace
 
@@ -173,6 +173,7 @@ class _Run:
         self._pipeline = pipeline
         self._samples = iter(samples)
         self._trace = trace
+        self._gate = SanityGate(pipeline._rig)
         self._sync = Synchronizer(pipeline._rig, pipeline._streams, pipeline._windows_ns)
         self._next = next(self._samples, None)
         self._waiting: SyncedSet | None = None
@@ -210,7 +211,7 @@ class _Run:
                 return
 
     def _push(self, sample: Sample) -> None:
-        reason = refusal(sample, self._pipeline._rig)
+        reason = self._gate.refusal(sample)
         self._trace.add_arrival(sample.stream, reason)
         if reason:
             return

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edge.runtime.config_file import read_yaml, validated
 from edge.runtime.errors import RigError
+from edge.runtime.sanity_limits import SanityLimits
 
 Matrix4 = Annotated[tuple[tuple[float, ...], ...], Field(min_length=4, max_length=4)]
 IDENTITY: Matrix4 = ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1))
@@ -85,6 +86,7 @@ class Stream(_Strict):
         intrinsics: Cameras only.
         sample_rate_hz: Audio only.
         fields: Tables only.
+        sanity: From when on samples that repeat themselves, or are silent or clipped, count as missing.
     """
 
     kind: Literal["camera", "lidar", "audio", "table"]
@@ -99,6 +101,7 @@ class Stream(_Strict):
     intrinsics: Intrinsics | None = None
     sample_rate_hz: int | None = None
     fields: tuple[str, ...] = ()
+    sanity: SanityLimits = SanityLimits()
 
     @model_validator(mode="after")
     def _complete(self) -> Stream:

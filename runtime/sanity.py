@@ -1,59 +1,146 @@
-"""Samples that no model should see: empty, of another size than the rig says, or not finite. They count as missing."""
+"""Samples that no model should see: empty, of another size than the rig says, not finite, frozen, silent or clipped.
+
+They count as missing and are counted by reason. The limits are each stream's in the rig (`SanityLimits`).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from edge.runtime import _core
+from edge.runtime.content_watch import RepeatWatch, SoundWatch, StuckWatch
 from edge.runtime.sample import AudioChunk, Image, PointCloud, Reading
 
 if TYPE_CHECKING:
-    from edge.runtime.rig import Rig
-    from edge.runtime.sample import Payload, Sample
+    from edge.runtime.rig import Rig, Stream
+    from edge.runtime.sample import Sample
 
-# Every so many rows and columns of an image are looked at; a lens cap blackens all of them.
-_STEP = 16
-_KINDS: dict[type, str] = {Image: "camera", PointCloud: "lidar", AudioChunk: "audio", Reading: "table"}
+REASONS = ("wrong_kind", "wrong_size", "empty", "not_finite", "frozen", "silent", "clipped", "stuck")
 
 
-def refusal(sample: Sample, rig: Rig) -> str:
-    """Why a sample cannot be used, as a short reason for counting; empty where it can.
+class SanityGate:
+    """Looks at every sample of a run before it is matched.
 
-    `wrong_kind`: no payload of the stream's kind. `wrong_size`: another resolution, rate or layout than the rig's.
-    `empty`: a sweep without points, a black image, no sound. `not_finite`: no number can be relied on.
+    Feed it the samples of a stream in the order of their arrival: `frozen`, `silent`, `clipped` and `stuck` rest on
+    those before.
+
+    Args:
+        rig: Kinds, sizes and limits of the streams.
     """
-    stream = rig.stream(sample.stream)
-    payload = sample.payload
-    if _KINDS.get(type(payload)) != stream.kind:
-        return "wrong_kind"
-    if isinstance(payload, Image):
-        lens = rig.intrinsics(sample.stream)
-        size = (lens.height, lens.width)
-        return _image_refusal(payload, size)
-    if isinstance(payload, AudioChunk) and payload.rate_hz != stream.sample_rate_hz:
-        return "wrong_size"
-    return _array_refusal(payload)
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        self._checks = {name: _check_of(stream) for name, stream in rig.streams.items()}
+
+    def refusal(self, sample: Sample) -> str:
+        """Why a sample cannot be used, as a short reason for counting; empty where it can.
+
+        `wrong_kind`: no payload of the stream's kind. `wrong_size`: another resolution, rate or layout than the rig's.
+        `empty`: a black image, a sweep without a return, no sound. `not_finite`: sound or values that are no numbers.
+        `frozen`: the same content under new stamps. `silent`, `clipped`: sound without, or beyond, any level.
+        `stuck`: values that never change.
+
+        Raises:
+            RigError: The rig has no such stream.
+        """
+        check = self._checks.get(sample.stream)
+        if check is None:
+            self._rig.stream(sample.stream)
+            raise AssertionError("a stream of the rig has a check")
+        return check.refusal(sample)
 
 
-def _image_refusal(image: Image, size: tuple[int, int]) -> str:
-    channels = () if image.format == "mono8" else (3,)
-    if image.pixels.dtype != np.uint8 or image.pixels.shape != (*size, *channels):
-        return "wrong_size"
-    return "" if image.pixels[::_STEP, ::_STEP].any() else "empty"
+class _Check(Protocol):
+    def refusal(self, sample: Sample) -> str: ...
 
 
-def _array_refusal(payload: Payload) -> str:
-    if isinstance(payload, PointCloud):
-        points = payload.points
-        if points.dtype != np.float32 or points.ndim != 2 or points.shape[1] != 4:
+def _check_of(stream: Stream) -> _Check:
+    kinds: dict[str, type[_CameraCheck | _LidarCheck | _AudioCheck | _TableCheck]] = {
+        "camera": _CameraCheck,
+        "lidar": _LidarCheck,
+        "audio": _AudioCheck,
+        "table": _TableCheck,
+    }
+    return kinds[stream.kind](stream)
+
+
+class _CameraCheck:
+    def __init__(self, stream: Stream) -> None:
+        assert stream.intrinsics is not None  # the rig refuses cameras without
+        self._size = (stream.intrinsics.height, stream.intrinsics.width)
+        self._repeats = RepeatWatch(stream.sanity.frozen_after)
+
+    def refusal(self, sample: Sample) -> str:
+        image = sample.payload
+        if not isinstance(image, Image):
+            return "wrong_kind"
+        pixels = image.pixels
+        channels = () if image.format == "mono8" else (3,)
+        if pixels.dtype != np.uint8 or pixels.shape != (*self._size, *channels):
             return "wrong_size"
+        glance, look = _core.image_glance(pixels), partial(_core.image_fingerprint, pixels)
+        if glance[1] and look()[1]:
+            return "empty"
+        return "frozen" if self._repeats.is_frozen(sample.stamp_ns, glance, look) else ""
+
+
+class _LidarCheck:
+    def __init__(self, stream: Stream) -> None:
+        self._repeats = RepeatWatch(stream.sanity.frozen_after)
+
+    def refusal(self, sample: Sample) -> str:
+        cloud = sample.payload
+        if not isinstance(cloud, PointCloud):
+            return "wrong_kind"
+        if cloud.points.dtype != np.float32 or cloud.points.ndim != 2 or cloud.points.shape[1] != 4:
+            return "wrong_size"
+        points = np.ascontiguousarray(cloud.points)
         # Single returns that are not finite are usual, and the projection skips them.
-        return "" if len(points) and np.isfinite(points[:: max(1, len(points) // 256)]).any() else "empty"
-    values = payload.samples if isinstance(payload, AudioChunk) else None
-    if isinstance(payload, Reading):
-        values = payload.values
-    assert values is not None  # images and sweeps were looked at above
-    if not values.size:
-        return "empty"
-    return "" if np.isfinite(values).all() else "not_finite"
+        if not _core.cloud_has_returns(points):
+            return "empty"
+        glance, look = _core.cloud_glance(points), partial(_core.cloud_fingerprint, points)
+        return "frozen" if self._repeats.is_frozen(sample.stamp_ns, glance, look) else ""
+
+
+class _AudioCheck:
+    def __init__(self, stream: Stream) -> None:
+        assert stream.sample_rate_hz is not None  # the rig refuses sound without
+        self._rate_hz = stream.sample_rate_hz
+        self._full_scale = stream.sanity.full_scale
+        self._watch = SoundWatch(stream.sanity, stream.sample_rate_hz)
+
+    def refusal(self, sample: Sample) -> str:
+        chunk = sample.payload
+        if not isinstance(chunk, AudioChunk):
+            return "wrong_kind"
+        samples = chunk.samples
+        if chunk.rate_hz != self._rate_hz or samples.dtype != np.float32 or samples.ndim != 2:
+            return "wrong_size"
+        if not samples.size:
+            return "empty"
+        full_scale, flat, finite, first = _core.sound_levels(samples, self._full_scale)
+        if not finite:
+            return "not_finite"
+        return self._watch.refusal(samples.shape[1], samples.size, full_scale, first if flat else None)
+
+
+class _TableCheck:
+    def __init__(self, stream: Stream) -> None:
+        self._fields = len(stream.fields)
+        self._watch = StuckWatch(stream.sanity.stuck_after_s)
+
+    def refusal(self, sample: Sample) -> str:
+        reading = sample.payload
+        if not isinstance(reading, Reading):
+            return "wrong_kind"
+        values = reading.values
+        if not values.size:
+            return "empty"
+        if values.ndim != 1 or (self._fields and len(values) != self._fields):
+            return "wrong_size"
+        if not np.isfinite(values).all():
+            return "not_finite"
+        return "stuck" if self._watch.is_stuck(values.tobytes(), sample.arrival_ns) else ""

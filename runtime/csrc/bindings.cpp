@@ -8,11 +8,13 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <limits>
 #include <map>
 #include <stdexcept>
 #include <string>
 #include <tuple>
 
+#include "edge/content.hpp"
 #include "edge/grid.hpp"
 #include "edge/image.hpp"
 #include "edge/logmel.hpp"
@@ -127,6 +129,51 @@ edge::ImageView image_of(const ByteArray& image) {
             planes ? image.stride(2) : 1};
 }
 
+// Points as one row of bytes.
+edge::ImageView bytes_of(const PointArray& points) {
+    const std::size_t size = points.shape(0) * 4 * sizeof(float);
+    if (size > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
+        throw std::invalid_argument("a sweep of more than 2 GiB");
+    }
+    const auto* const data = reinterpret_cast<const std::uint8_t*>(points.data());
+    return {data, 1, static_cast<int>(size), 1, static_cast<std::ptrdiff_t>(size), 1, 1};
+}
+
+std::tuple<std::uint64_t, bool, bool> seen_at(const edge::Fingerprint& print) {
+    return {print.value, print.blank, print.whole};
+}
+
+edge::SoundView sound_of(const SoundArray& samples) {
+    return {samples.data(), samples.shape(0), samples.shape(1), samples.stride(0), samples.stride(1)};
+}
+
+// What the sanity gate asks; too short to give up the lock for.
+void bind_content(nb::module_& m) {
+    m.def(
+        "image_glance", [](const ByteArray& image) { return seen_at(edge::glance(image_of(image))); },
+        "image"_a.noconvert());
+    m.def(
+        "image_fingerprint", [](const ByteArray& image) { return seen_at(edge::fingerprint(image_of(image))); },
+        "image"_a.noconvert());
+    m.def(
+        "cloud_glance", [](const PointArray& points) { return seen_at(edge::glance(bytes_of(points))); },
+        "points"_a.noconvert());
+    m.def(
+        "cloud_fingerprint", [](const PointArray& points) { return seen_at(edge::fingerprint(bytes_of(points))); },
+        "points"_a.noconvert());
+    m.def(
+        "cloud_has_returns", [](const PointArray& points) { return edge::has_returns(points.data(), points.shape(0)); },
+        "points"_a.noconvert());
+    m.def(
+        "sound_levels",
+        [](const SoundArray& samples, float full_scale) {
+            const edge::SoundLevels levels = edge::sound_levels(sound_of(samples), full_scale);
+            return std::tuple<std::size_t, bool, bool, float>(levels.full_scale, levels.flat, levels.finite,
+                                                              levels.first);
+        },
+        "samples"_a.noconvert(), "full_scale"_a);
+}
+
 edge::Rect rect_of(const std::array<int, 4>& r) { return {r[0], r[1], r[2], r[3]}; }
 
 void bind_image(nb::module_& m) {
@@ -200,6 +247,7 @@ NB_MODULE(_core, m) {
     bind_projection(m);
     bind_image(m);
     bind_logmel(m);
+    bind_content(m);
     bind_synchronize(m);
     bind_histogram(m);
     m.def("decode_grid", &decode, "logits"_a.noconvert(), "log_distance"_a.noconvert(), "threshold"_a,

@@ -44,13 +44,14 @@ class ScriptedSource:
     def samples(self) -> Iterator[Sample]:
         due: list[Sample] = []
         lens = self.rig.intrinsics("camera")
-        image = Image(np.full((lens.height, lens.width, 3), 90, np.uint8))
-        cloud = PointCloud(np.tile(np.array([10, 1, 0, 0.5], np.float32), (50, 1)))
-        sound = AudioChunk(np.full((1, RATE_HZ // 50), 0.1, np.float32), RATE_HZ)
+        # Two of each in turn: a stream that repeats itself is frozen, sound of one value is silent.
+        images = [Image(np.full((lens.height, lens.width, 3), 90 + i, np.uint8)) for i in range(2)]
+        clouds = [PointCloud(np.tile(np.array([10, 1, i, 0.5], np.float32), (50, 1))) for i in range(2)]
+        sound = AudioChunk(np.linspace(-0.1, 0.1, RATE_HZ // 50, dtype=np.float32)[None], RATE_HZ)
         for k in range(int(self._seconds * 30)):
-            due.append(Sample("camera", k * 33_366_700, k * 33_366_700 + 15 * MS, k, image))
+            due.append(Sample("camera", k * 33_366_700, k * 33_366_700 + 15 * MS, k, images[k % 2]))
         for k in range(int(self._seconds * 10)):
-            due.append(Sample("lidar", (k * 100 + 50) * MS, (k * 100 + 130) * MS, k, cloud))
+            due.append(Sample("lidar", (k * 100 + 50) * MS, (k * 100 + 130) * MS, k, clouds[k % 2]))
         for k in range(int(self._seconds * 50)):
             due.append(Sample("audio", (k * 20 + 8) * MS, (k * 20 + 25) * MS, k, sound))
         for sample in sorted(due, key=lambda s: s.arrival_ns):
