@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edge.runtime.engines.base import Engine
     from edge.runtime.model_io import ModelIO
     from edge.runtime.rig import Rig
-    from edge.runtime.synchronizer import SyncedSet
+    from edge.runtime.synchronize.synced import SyncedSet
 
 
 class StageTimes(NamedTuple):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from edge.runtime.sample import Sample
     from edge.runtime.sinks.base import Sink
     from edge.runtime.sources.base import Source
-    from edge.runtime.synchronizer import SyncedSet
+    from edge.runtime.synchronize.synced import SyncedSet
 
 OVERRUN = "set:overrun"
 

@@ -82,6 +82,8 @@ class Stream(_Strict):
         transport_ms: From the end of the measurement to arrival; used where a recording holds no arrivals.
         policy: What to do where no fresh sample is there: `required` waits for the deadline and then declares it
             missing, `hold` reuses the last one up to `max_age_ms`, `mask` declares it missing at once.
+        conceal_ms: Audio only: the longest hole in a window that is filled with silence; a longer one makes the window
+            missing.
         T_base_from_sensor: Where the sensor sits.
         intrinsics: Cameras only.
         sample_rate_hz: Audio only.
@@ -97,6 +99,7 @@ class Stream(_Strict):
     transport_ms: float = Field(0.0, ge=0)
     policy: Literal["required", "hold", "mask"] = "required"
     max_age_ms: float = Field(200.0, gt=0)
+    conceal_ms: float = Field(60.0, ge=0)
     T_base_from_sensor: Matrix4 = IDENTITY
     intrinsics: Intrinsics | None = None
     sample_rate_hz: int | None = None

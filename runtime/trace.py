@@ -16,7 +16,7 @@ from edge.runtime.stream_record import StreamRecord
 if TYPE_CHECKING:
     from edge.runtime.result import FusedResult
     from edge.runtime.synchronize.messages import StreamHealth
-    from edge.runtime.synchronizer import SyncedSet
+    from edge.runtime.synchronize.synced import SyncedSet
 
 RESULT = "result"
 STAGES = ("preprocess", "engine", "decode", "total")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edge.runtime.engines.base import Engine
     from edge.runtime.rig import Rig
     from edge.runtime.sources.base import Source
-    from edge.runtime.synchronizer import SyncedSet
+    from edge.runtime.synchronize.synced import SyncedSet
 
 SKIPPED = 5  # sets between two moments, so that they differ
 

@@ -1,1 +1,1 @@
-"""Parts of the synchronizer: clock mapping, histories of samples, windows of sound, policies without a match."""
+"""Parts of synchronization: the core's policies, its messages, windows of sound, sets of samples."""

@@ -114,7 +114,7 @@ def test_every_anchor_is_fused_in_virtual_time(bundle: Bundle) -> None:
     sink, engine = Collector(), ScriptedEngine()
     trace = Pipeline(bundle, ScriptedSource(5), engine, [sink]).run()
     assert (trace.anchors, trace.fused, sink.complete) == (50, 50, True)
-    assert dict(trace.states) == {"all": 40, "no_audio": 10}  # the first window of sound takes 0.975 s to fill
+    assert dict(trace.states) == {"all": 41, "no_audio": 9}  # a window of 0.975 s, of which 60 ms may be concealed
     last = sink.results[-1]
     assert last.state == "all"
     # The sweep arrives 80 ms after its stamp, the model takes 10 ms.
@@ -123,7 +123,7 @@ def test_every_anchor_is_fused_in_virtual_time(bundle: Bundle) -> None:
     assert engine.present[-1] == [1, 1, 1]
     assert engine.present[0] == [1, 1, 0]
     summary = trace.summary()
-    assert summary["completeness"]["all"] == pytest.approx(40 / 50)
+    assert summary["completeness"]["all"] == pytest.approx(41 / 50)
     assert summary["age_ms"]["lidar"].max == pytest.approx(90)
     # The result is as old as its oldest sample: a frame of at most half a camera period before the sweep.
     assert 90 < summary["age_ms"]["result"].max <= 90 + 16.7
@@ -211,7 +211,7 @@ def test_a_payload_that_only_the_model_refuses_is_left_out(bundle: Bundle) -> No
     sink = Collector()
     trace = Pipeline(bundle, ScriptedSource(2, change, rig), ScriptedEngine(), [sink]).run()
     assert {r.state for r in sink.results} == {"no_audio"}
-    assert trace.dropped == {"audio:unusable": 10}
+    assert trace.dropped == {"audio:unusable": 11}
 
 
 def test_streams_that_no_source_gives_are_not_waited_for(bundle: Bundle) -> None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from edge.runtime.errors import RigError
 from edge.runtime.rig import Intrinsics, Rig, Stream
-from edge.runtime.sample import AudioChunk, Image, PointCloud, Sample
-from edge.runtime.synchronizer import SyncedSet, Synchronizer
+from edge.runtime.sample import Image, PointCloud, Sample
+from edge.runtime.synchronize.synced import SyncedSet
+from edge.runtime.synchronizer import Synchronizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,13 +46,6 @@ def frame(at_ms: float, seq: int = 0, delay_ms: float = CAMERA_DELAY) -> Sample:
 
 def sweep(at_ms: float, seq: int = 0, delay_ms: float = LIDAR_DELAY) -> Sample:
     return Sample("lidar", START + round(at_ms * MS), START + round((at_ms + delay_ms) * MS), seq, SWEEP)
-
-
-def chunk(seq: int, first: int = 0) -> Sample:
-    """20 samples at 1 kHz whose values are their own numbers."""
-    values = np.arange(20 * seq, 20 * seq + 20, dtype=np.float32)[None] + first
-    at = START + 20 * seq * MS
-    return Sample("audio", at, at + 25 * MS, seq, AudioChunk(values, 1000))
 
 
 def feed(sync: Synchronizer, samples: Iterable[Sample], until_ms: float | None = None) -> list[SyncedSet]:
@@ -107,16 +101,16 @@ def test_the_deadline_bounds_the_wait() -> None:
     sets = feed(sync, [*frames(0, 690), late, *sweeps(1, 8)], until_ms=840)
     last = sets[6]
     assert last.emitted_ns == START + (700 + LIDAR_DELAY + 60) * MS
-    assert last.missing == {"camera": "late"}
+    assert last.missing == {"camera": "silent"}  # nothing has arrived for three of its periods
     assert sync.counts == {}  # the frame is usable for the next sweep, so it is no drop
 
 
 @pytest.mark.parametrize(
     ("policy", "max_age_ms", "held", "missing"),
     [
-        ("required", 150, (), {"camera": "late"}),
+        ("required", 150, (), {"camera": "silent"}),
         ("hold", 150, ("camera",), {}),
-        ("hold", 20, (), {"camera": "late"}),
+        ("hold", 20, (), {"camera": "silent"}),
         ("mask", 150, (), {"camera": "late"}),
     ],
 )
@@ -134,8 +128,8 @@ def test_policies_without_a_fresh_frame(
 def test_a_stream_that_is_long_dead_is_not_waited_for() -> None:
     sets = feed(Synchronizer(make_rig(), ["camera", "lidar"], {}), frames(0, 300) + sweeps(1, 12))
     waits = [(s.emitted_ns - s.stamp_ns) // MS - LIDAR_DELAY for s in sets]
-    assert max(waits) == 60
-    assert waits[-3:] == [0, 0, 0]
+    assert max(waits) <= 60
+    assert waits[3:] == [0] * 8
     assert sets[-1].missing == {"camera": "silent"}
 
 
@@ -155,7 +149,7 @@ def test_an_anchor_later_than_its_prediction_is_dropped_and_counted() -> None:
     sets = feed(sync, samples)
     assert relative_ms(sets) == [100.0 * k for k in range(1, 8)]
     assert [s.predicted for s in sets].count(True) == 1
-    assert sync.dropped == {"lidar:late": 1}
+    assert sync.dropped == {"lidar:superseded": 1}
 
 
 def test_a_lasting_delay_of_the_anchor_is_followed() -> None:
@@ -164,6 +158,15 @@ def test_a_lasting_delay_of_the_anchor_is_followed() -> None:
     sets = feed(Synchronizer(make_rig(), ["camera", "lidar"], {}), frames(0, 2000) + sweeps(1, 6) + delayed)
     assert [s.predicted for s in sets].count(True) <= 1
     assert not any(s.predicted for s in sets[-10:])
+
+
+@pytest.mark.parametrize("by_ms", [120, 190, 260])
+def test_a_much_slower_link_of_the_anchor_is_followed_within_a_second(by_ms: int) -> None:
+    delayed = [sweep(100 * k, k, delay_ms=LIDAR_DELAY + by_ms) for k in range(6, 30)]
+    sets = feed(Synchronizer(make_rig(), ["camera", "lidar"], {}), frames(0, 3200) + sweeps(1, 6) + delayed)
+    assert [s.predicted for s in sets[:-3]].count(True) <= 8
+    assert not any(s.predicted or s.missing for s in sets[12:-3])
+    assert np.diff([s.emitted_ns for s in sets]).max() <= 220 * MS
 
 
 def test_silence_of_all_gives_blind_sets() -> None:
@@ -178,12 +181,12 @@ def test_silence_of_all_gives_blind_sets() -> None:
 def test_without_an_anchor_the_others_go_on() -> None:
     """Neither an anchor that never comes nor one that is not connected silences the camera."""
     never = feed(Synchronizer(make_rig(), ["camera", "lidar"], {}), frames(0, 3000))
-    assert (never[0].emitted_ns - START) // MS == 2015
     unconnected = feed(Synchronizer(make_rig(), ["camera"], {}), frames(0, 3000))
-    assert (unconnected[0].emitted_ns - START) // MS == 165
     for sets in (never, unconnected):
+        assert (sets[0].emitted_ns - START) // MS == 180
         assert all(s.predicted and s.samples.keys() == {"camera"} for s in sets)
-        assert set(np.diff([s.emitted_ns for s in sets]) // MS) == {100}
+        assert sets[-1].missing == {"lidar": "never seen"}
+        assert set(np.diff([s.emitted_ns for s in sets[1:]]) // MS) == {100}
 
 
 @pytest.mark.parametrize("step_ms", [-5000, 5000, -700, 700])
@@ -236,58 +239,8 @@ def test_unusual_stamps_are_counted_by_reason() -> None:
     swapped = Sample("camera", START + 205 * MS, START + 250 * MS, 98, FRAME)
     future = Sample("camera", START + 5000 * MS, START + 260 * MS, 97, FRAME)
     sets = feed(sync, [*samples, copy, swapped, future])
-    assert sync.counts == {"camera:duplicate": 1, "camera:reordered": 1, "camera:early": 1}
-    assert sync.dropped == {"camera:duplicate": 1, "camera:early": 1}
-    assert not any(s.missing for s in sets)
-
-
-def test_sound_is_the_window_that_ends_at_the_anchor() -> None:
-    sync = Synchronizer(make_rig(), ["audio", "lidar"], {"audio": 250 * MS})
-    sets = feed(sync, [chunk(k) for k in range(50)] + [sweep(100 * k + 7, k) for k in range(1, 9)])
-    assert [s.missing for s in sets[:2]] == [{"audio": "incomplete"}] * 2
-    for got in sets[2:]:
-        window = got.samples["audio"].payload
-        assert isinstance(window, AudioChunk)
-        end = (got.stamp_ns - START) // MS
-        np.testing.assert_array_equal(window.samples, np.arange(end - 250, end, dtype=np.float32)[None])
-        assert got.samples["audio"].stamp_ns == got.stamp_ns - 250 * MS
-        assert got.stamps_ns["audio"] == got.stamp_ns
-
-
-def test_sound_waits_until_it_is_buffered() -> None:
-    """The sweep of 107 ms has arrived at 112, the chunk of 100 to 120 ms only at 125."""
-    sync = Synchronizer(make_rig(), ["audio", "lidar"], {"audio": 60 * MS})
-    (got,) = feed(sync, [chunk(k) for k in range(8)] + [sweep(107, 1, delay_ms=5)])
-    assert got.emitted_ns == START + 125 * MS
-
-
-def test_a_hole_in_the_sound_is_missing_until_the_window_has_passed() -> None:
-    sync = Synchronizer(make_rig(), ["audio", "lidar"], {"audio": 250 * MS})
-    sets = feed(sync, [chunk(k) for k in range(70) if k != 25] + sweeps(3, 14))
-    # The lost chunk spans 500 to 520 ms.
-    assert [k for k, s in zip(range(3, 14), sets, strict=True) if s.missing] == [6, 7]
-    assert {s.missing.get("audio") for s in sets} == {None, "incomplete"}
-
-
-def test_sound_survives_a_step_of_its_clock() -> None:
-    stepped = []
-    for k in range(142):
-        s = chunk(k)
-        stepped.append(Sample(s.stream, s.stamp_ns - (5000 * MS if k > 60 else 0), s.arrival_ns, s.seq, s.payload))
-    sync = Synchronizer(make_rig(), ["audio", "lidar"], {"audio": 250 * MS})
-    sets = feed(sync, stepped + sweeps(3, 28))
-    missing = [s for s in sets if s.missing]
-    assert len(missing) <= 1
-    window = sets[-1].samples["audio"].payload
-    assert isinstance(window, AudioChunk)
-    np.testing.assert_array_equal(np.diff(window.samples[0]), np.ones(249, np.float32))
-
-
-def test_overlapping_sound_is_dropped() -> None:
-    sync = Synchronizer(make_rig(), ["audio", "lidar"], {"audio": 60 * MS})
-    again = Sample("audio", START + 100 * MS, START + 127 * MS, 99, chunk(5).payload)
-    sets = feed(sync, [*(chunk(k) for k in range(20)), again, *sweeps(1, 4)])
-    assert sync.dropped == {"audio:duplicate": 1}
+    assert sync.counts == {"camera:duplicate": 1, "camera:reordered": 1, "camera:future": 1}
+    assert sync.dropped == {"camera:duplicate": 1, "camera:future": 1}
     assert not any(s.missing for s in sets)
 
 
@@ -361,17 +314,18 @@ def test_whatever_comes_the_promises_hold(camera: Trouble, lidar: Trouble, polic
     assert stamps == sorted(set(stamps)), "stamps only ever grow"
     emitted = [s.emitted_ns for s in sets]
     assert emitted == sorted(emitted)
-    assert max(np.diff(emitted), default=0) <= 200 * MS, "no sensor silences the others"
+    assert max(np.diff(emitted), default=0) <= 220 * MS, "no sensor silences the others"
     for got in sets:
         assert got.samples.keys() == got.stamps_ns.keys()
         assert got.samples.keys() | got.missing.keys() == {"camera", "lidar"}
         assert all(s.arrival_ns <= got.emitted_ns for s in got.samples.values()), "nothing from the future"
         if "lidar" in got.samples and not got.predicted:
             assert got.stamps_ns["lidar"] == got.stamp_ns
-            assert got.emitted_ns - got.samples["lidar"].arrival_ns <= 60 * MS, "the budget holds"
+            proving = 200 * MS if got.samples["lidar"].epoch else 0  # it takes three sweeps to prove a clock step
+            assert got.emitted_ns - got.samples["lidar"].arrival_ns <= 60 * MS + proving, "the budget holds"
         if "camera" in got.samples:
             age = abs(got.stamp_ns - got.stamps_ns["camera"])
-            assert age <= (150 * MS if "camera" in got.held else 0.75 * CAMERA_MS * MS + 1)
+            assert age <= (150 * MS if "camera" in got.held else 1.05 * CAMERA_MS * MS)
 
 
 @settings(max_examples=40, deadline=None)

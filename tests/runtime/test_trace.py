@@ -10,7 +10,7 @@ import pytest
 from edge.runtime.result import FusedResult
 from edge.runtime.sample import PointCloud, Sample
 from edge.runtime.synchronize.messages import Release, StreamHealth
-from edge.runtime.synchronizer import SyncedSet
+from edge.runtime.synchronize.synced import SyncedSet
 from edge.runtime.trace import Trace
 
 MS = 1_000_000

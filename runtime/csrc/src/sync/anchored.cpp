@@ -7,6 +7,7 @@ namespace edge::sync {
 namespace {
 
 constexpr Nanos kSlack = 20 * kMillisecond;
+constexpr Nanos kSilencePeriods = 2;              // of the anchor, between two sets, whatever happens
 constexpr Nanos kLookahead = 500 * kMillisecond;  // transport delays and clock jitter that a history has room for
 
 Nanos checked_budget(const AnchoredConfig& config) {
@@ -51,14 +52,28 @@ void Anchored::push(const Message& message, Nanos now_ns, Sink& sink) {
 void Anchored::advance(Nanos now_ns, Sink& sink) {
     now_ns_ = std::max(now_ns_, std::min(now_ns, kFarthest));
     while (next_deadline_ns() <= now_ns_) {
-        if (tick_due_ns() <= now_ns_) {
+        const bool silent = silence_ends_ns() <= now_ns_;
+        if (tick_due_ns() <= now_ns_ || (silent && pending_count_ == 0)) {
             add_tick(sink);
+        }
+        if (silent) {
+            emit_first(sink);
         }
         emit_ready(sink);
     }
 }
 
-Nanos Anchored::next_deadline_ns() const { return std::min(earliest_deadline_ns(), tick_due_ns()); }
+Nanos Anchored::next_deadline_ns() const {
+    return std::min({earliest_deadline_ns(), tick_due_ns(), silence_ends_ns()});
+}
+
+// Deadlines and ticks follow stamps and delays, which a clock or a link can move. The bound on silence holds all the
+// same.
+Nanos Anchored::silence_ends_ns() const {
+    return started_ && emitted_at_ns_ != kLongAgo && tick_due_ns() != kNever
+               ? plus(emitted_at_ns_, kSilencePeriods * period_ns_)
+               : kNever;
+}
 
 void Anchored::take(const Record& record, Sink& sink) {
     if (startup_ends_ns_ == kNever) {
@@ -108,6 +123,7 @@ void Anchored::take_anchor(const Record& record, Sink& sink) {
     if (refuse_anchor(record, sink)) {
         return;
     }
+    note_lag(record);
     cancel_predicted(record.end_ns);
     const Nanos deadline = plus(record.arrival_ns, budget_ns_);
     wait_for({record.end_ns, record.arrival_ns, deadline, false, record}, sink);
@@ -127,6 +143,7 @@ bool Anchored::refuse_anchor(const Record& record, Sink& sink) {
     if (last_predicted_ && distance(stamp, last_stamp_ns_) < period_ns_ / 2) {
         alive_ = true;
         tick_from_ns_ = std::max(tick_from_ns_, stamp);
+        note_lag(record);
         return releases(Release::kSuperseded);
     }
     if (stamp <= last_stamp_ns_) {
@@ -138,6 +155,13 @@ bool Anchored::refuse_anchor(const Record& record, Sink& sink) {
         }
     }
     return false;
+}
+
+void Anchored::note_lag(const Record& record) {
+    if (record.end_ns > anchor_newest_ns_) {
+        anchor_newest_ns_ = record.end_ns;
+        anchor_lag_ns_ = std::min(minus(minus(record.arrival_ns, record.end_ns), usual_delay_ns()), period_ns_ / 2);
+    }
 }
 
 // The anchor's own message takes the place of a tick that still waits.
@@ -166,13 +190,17 @@ void Anchored::wait_for(const Pending& pending, Sink& sink) {
     pending_[position] = pending;
 }
 
-Nanos Anchored::anchor_delay_ns() const {
+Nanos Anchored::usual_delay_ns() const {
     const StreamClock& clock = intake_.clock(anchor_);
     return clock.known() ? minus(clock.delay_ns(), anchor_length_ns_) : start_delay_ns_;
 }
 
-// Once the anchor is silent its ticks no longer wait for it, save for some jitter: a returning anchor comes first
-// then.
+// A link that has become slower, or a stamp that has moved, is followed at once: else each message would come just
+// after its tick until the usual delay has caught up, or the tick itself too late.
+Nanos Anchored::anchor_delay_ns() const { return plus(usual_delay_ns(), anchor_lag_ns_); }
+
+// Once the anchor is silent its ticks no longer wait for it, save for some jitter: a returning
+// anchor comes first then.
 Nanos Anchored::tick_due_ns() const {
     if (!started_) {
         return startup_ends_ns_;
@@ -235,6 +263,7 @@ void Anchored::emit_first(Sink& sink) {
             assembler_.set(i, tracks_[i].match(first.stamp_ns, now_ns_, intake_.suspects(i)));
         }
     }
+    emitted_at_ns_ = now_ns_;
     last_stamp_ns_ = first.stamp_ns;
     last_predicted_ = first.predicted;
     assembler_.emit(first.stamp_ns, now_ns_, first.predicted, sink);
@@ -257,6 +286,7 @@ void Anchored::flush(Nanos now_ns, Sink& sink) {
     intake_.flush(sink);
     started_ = false;
     startup_ends_ns_ = kNever;
+    emitted_at_ns_ = kLongAgo;
     alive_ = true;
 }
 

@@ -9,6 +9,8 @@ constexpr Nanos kSmallestStep = 200 * kMillisecond;
 constexpr Nanos kStepPeriods = 3;
 constexpr Nanos kSmoothing = 16;  // messages over which the usual delay follows
 
+Nanos median(const Nanos* d) { return std::max(std::min(d[0], d[1]), std::min(std::max(d[0], d[1]), d[2])); }
+
 }  // namespace
 
 StreamClock::StreamClock(const StreamConfig& config)
@@ -18,19 +20,21 @@ StreamClock::StreamClock(const StreamConfig& config)
       largest_change_ns_(std::max<Nanos>(config.period_ns / 4, kMillisecond)),
       shift_ns_(config.latency_offset_ns),
       learned_(config.transport_ns == kUnknown ? 0 : kLearning),
-      delay_ns_(transport_ns_) {}
+      delay_ns_(transport_ns_) {
+    std::fill(std::begin(latest_delays_ns_), std::end(latest_delays_ns_), delay_ns_);
+}
 
 Nanos StreamClock::deviation(Nanos mapped_ns, Nanos arrival_ns) const {
     return learned_ < kLearning ? 0 : minus(minus(arrival_ns, mapped_ns), delay_ns_);
 }
 
 Nanos StreamClock::learned_delay(Nanos delay_ns) {
-    first_delays_ns_[learned_++] = delay_ns;
-    const Nanos* d = first_delays_ns_;
+    latest_delays_ns_[learned_++] = delay_ns;
+    const Nanos* d = latest_delays_ns_;
     if (learned_ < kLearning) {
         return *std::min_element(d, d + learned_);
     }
-    return std::max(std::min(d[0], d[1]), std::min(std::max(d[0], d[1]), d[2]));
+    return median(d);
 }
 
 void StreamClock::learn(Nanos mapped_ns, Nanos arrival_ns) {
@@ -42,13 +46,28 @@ void StreamClock::learn(Nanos mapped_ns, Nanos arrival_ns) {
         delay_ns_ = learned_delay(delay);
         return;
     }
+    std::move(latest_delays_ns_ + 1, latest_delays_ns_ + kLearning, latest_delays_ns_);
+    latest_delays_ns_[kLearning - 1] = delay;
+    if (has_moved()) {
+        delay_ns_ = median(latest_delays_ns_);
+        return;
+    }
     // Clipped, so that one late message hardly moves it.
     delay_ns_ += std::clamp(minus(delay, delay_ns_), -largest_change_ns_, largest_change_ns_) / kSmoothing;
+}
+
+// Three messages in a row that were all much slower, or all much quicker: the link has changed, not a message.
+bool StreamClock::has_moved() const {
+    const Nanos* d = latest_delays_ns_;
+    const auto slower = [this](Nanos delay) { return minus(delay, delay_ns_) > largest_change_ns_; };
+    const auto quicker = [this](Nanos delay) { return minus(delay_ns_, delay) > largest_change_ns_; };
+    return std::all_of(d, d + kLearning, slower) || std::all_of(d, d + kLearning, quicker);
 }
 
 void StreamClock::step(Nanos by_ns) {
     shift_ns_ = plus(shift_ns_, by_ns);
     ++epoch_;
+    std::fill(std::begin(latest_delays_ns_), std::end(latest_delays_ns_), delay_ns_);
     min_delay_ns_ = kNever;
     drift_.clear();
 }

@@ -59,10 +59,13 @@ class Anchored final : public Policy {
     void begin(Nanos stamp_ns, Nanos delay_ns);
     void take_anchor(const Record& record, Sink& sink);
     bool refuse_anchor(const Record& record, Sink& sink);
+    void note_lag(const Record& record);
     void cancel_predicted(Nanos near_ns);
     void wait_for(const Pending& pending, Sink& sink);
     void add_tick(Sink& sink);
     Nanos tick_due_ns() const;
+    Nanos silence_ends_ns() const;
+    Nanos usual_delay_ns() const;
     Nanos anchor_delay_ns() const;
     Nanos earliest_deadline_ns() const;
     bool settled(const Pending& pending) const;
@@ -80,13 +83,16 @@ class Anchored final : public Policy {
     std::size_t pending_count_ = 0;
 
     Nanos now_ns_ = kLongAgo;
-    bool started_ = false;            // whether the ticks have begun
-    Nanos startup_ends_ns_ = kNever;  // they do then at the latest; kNever before the first message
-    bool alive_ = true;               // whether the anchor is taken to be there
-    Nanos tick_from_ns_ = 0;          // stamp of the latest anchor message or tick
-    Nanos start_delay_ns_ = 0;        // delay of the message that began the ticks, until the anchor's own is known
-    Nanos anchor_length_ns_ = 0;      // duration of the anchor's messages
+    bool started_ = false;               // whether the ticks have begun
+    Nanos startup_ends_ns_ = kNever;     // they do then at the latest; kNever before the first message
+    bool alive_ = true;                  // whether the anchor is taken to be there
+    Nanos tick_from_ns_ = 0;             // stamp of the latest anchor message or tick
+    Nanos start_delay_ns_ = 0;           // delay of the message that began the ticks, until the anchor's own is known
+    Nanos anchor_length_ns_ = 0;         // duration of the anchor's messages
+    Nanos anchor_newest_ns_ = kLongAgo;  // largest stamp of the anchor so far
+    Nanos anchor_lag_ns_ = 0;            // how much later than usual that one came, half a period at most
     Nanos last_stamp_ns_ = kLongAgo;
+    Nanos emitted_at_ns_ = kLongAgo;  // when the latest set left
     bool last_predicted_ = false;
     std::uint64_t ticks_skipped_ = 0;
 };

@@ -33,13 +33,14 @@ class StreamClock {
  private:
     static constexpr int kLearning = 3;  // the usual delay starts as the median of three: one outlier does no harm
     Nanos learned_delay(Nanos delay_ns);
+    bool has_moved() const;
 
     Nanos latency_offset_ns_;
     Nanos transport_ns_;
     Nanos threshold_ns_;
     Nanos largest_change_ns_;
     Nanos shift_ns_;
-    Nanos first_delays_ns_[kLearning] = {};
+    Nanos latest_delays_ns_[kLearning] = {};
     int learned_ = 0;
     Nanos delay_ns_ = 0;
     Nanos min_delay_ns_ = kNever;

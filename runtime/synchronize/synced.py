@@ -1,0 +1,125 @@
+"""From what the core matched, by handle, to a set of samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from edge.runtime.clock import NS_PER_MS
+from edge.runtime.sample import AudioChunk
+from edge.runtime.synchronize.messages import Presence
+from edge.runtime.synchronize.sound import StampedChunk, chunk_duration_ns, cut_window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge.runtime.sample import Sample
+    from edge.runtime.synchronize.messages import MatchedSet, Member
+    from edge.runtime.synchronize.rig_streams import RigStreams
+
+INCOMPLETE = "incomplete"
+MISSING = {
+    Presence.NEVER_SEEN: "never seen",
+    Presence.SILENT: "silent",
+    Presence.REMAPPING: "clock step",
+    Presence.TOO_FAR: "late",
+    Presence.GAP: "gap",
+    Presence.SHORT: INCOMPLETE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SyncedSet:
+    """Samples that belong together.
+
+    Attributes:
+        seq: Running number.
+        stamp_ns: The anchor's stamp in host time, or the predicted one.
+        samples: By stream; of sound the window that ends at `stamp_ns`.
+        stamps_ns: What each sample stands for in host time; of a window its end.
+        held: Streams that gave an old sample again.
+        missing: Streams that gave none, and why: never seen, silent, late, clock step; of sound also gap, incomplete.
+        emitted_ns: When the set was complete, or its deadline came.
+        spread_ms: From the oldest to the newest of `stamps_ns`.
+        predicted: Whether the anchor was silent and its stamp is where it should have been.
+        concealed_ms: Of each window with holes, how much of it is silence in place of lost sound.
+    """
+
+    seq: int
+    stamp_ns: int
+    samples: dict[str, Sample]
+    stamps_ns: dict[str, int]
+    held: tuple[str, ...]
+    missing: dict[str, str]
+    emitted_ns: int
+    spread_ms: float
+    predicted: bool
+    concealed_ms: dict[str, float] = field(default_factory=dict)
+
+
+def message_duration_ns(sample: Sample) -> int:
+    """What the core wants to know of a sample's length: 0 for everything but sound."""
+    payload = sample.payload
+    return chunk_duration_ns(payload) if isinstance(payload, AudioChunk) and payload.rate_hz > 0 else 0
+
+
+def synced_set(matched: MatchedSet, streams: RigStreams, sample_of: Callable[[int], Sample]) -> SyncedSet:
+    """Puts the samples in the place of their handles and cuts the windows of sound.
+
+    Args:
+        matched: What the core gave.
+        streams: Names and windows of its members.
+        sample_of: The sample of a handle.
+    """
+    samples: dict[str, Sample] = {}
+    stamps_ns: dict[str, int] = {}
+    held: list[str] = []
+    missing: dict[str, str] = {}
+    concealed: dict[str, float] = {}
+    for name, spec, member in zip(streams.names, streams.specs, matched.members, strict=True):
+        if not member.present:
+            missing[name] = MISSING[member.presence]
+            continue
+        if spec.window_ns:
+            window = _window(member, spec.window_ns, spec.conceal_ns, sample_of)
+            if window is None:
+                missing[name] = INCOMPLETE
+                continue
+            samples[name], silent_ns = window
+            if silent_ns:
+                concealed[name] = silent_ns / NS_PER_MS
+        else:
+            samples[name] = _in_epoch(sample_of(member.handles[0]), member.epoch)
+        stamps_ns[name] = member.stamp_ns
+        if member.presence is Presence.HELD:
+            held.append(name)
+    spread_ns = max(stamps_ns.values()) - min(stamps_ns.values()) if stamps_ns else 0
+    return SyncedSet(
+        matched.seq,
+        matched.anchor_stamp_ns,
+        samples,
+        stamps_ns,
+        tuple(held),
+        missing,
+        matched.emitted_ns,
+        spread_ns / NS_PER_MS,
+        matched.predicted,
+        concealed,
+    )
+
+
+def _window(
+    member: Member, window_ns: int, conceal_ns: int, sample_of: Callable[[int], Sample]
+) -> tuple[Sample, int] | None:
+    """The window as one sample, stamped at its first value on the sensor's clock, and how much of it is concealed."""
+    chunks = [StampedChunk(at, sample_of(h)) for at, h in zip(member.stamps_ns, member.handles, strict=True)]
+    window = cut_window(chunks, member.stamp_ns, window_ns, conceal_ns)
+    if window is None:
+        return None
+    newest_ns, newest = chunks[-1]
+    begin_ns = newest.stamp_ns + (member.stamp_ns - newest_ns) - window_ns
+    return replace(newest, stamp_ns=begin_ns, payload=window.payload, epoch=member.epoch), window.concealed_ns
+
+
+def _in_epoch(sample: Sample, epoch: int) -> Sample:
+    return sample if sample.epoch == epoch else replace(sample, epoch=epoch)
