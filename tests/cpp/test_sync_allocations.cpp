@@ -1,31 +1,6 @@
 // No policy allocates once it is constructed.
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
+#include "counting_allocator.hpp"
 #include "sync_ledger.hpp"
-
-namespace {
-
-std::atomic<std::uint64_t> allocations{0};
-
-void* counted(std::size_t size) {
-    ++allocations;
-    void* const memory = std::malloc(size > 0 ? size : 1);
-    if (memory == nullptr) {
-        throw std::bad_alloc();
-    }
-    return memory;
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) { return counted(size); }
-void* operator new[](std::size_t size) { return counted(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace {
 
@@ -73,9 +48,9 @@ void nothing_is_allocated_after_construction() {
     for (const bool windows : {false, true}) {
         for (const std::unique_ptr<sync::Policy>& policy : policies(windows)) {
             Count sink;
-            const std::uint64_t before = allocations;
+            const std::uint64_t before = counting::allocations;
             const std::uint64_t pushed = play(*policy, sink);
-            CHECK(allocations == before);
+            CHECK(counting::allocations == before);
             CHECK(sink.gone == pushed);
             CHECK(sink.sets > 0);
         }

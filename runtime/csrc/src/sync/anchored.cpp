@@ -75,6 +75,17 @@ Nanos Anchored::silence_ends_ns() const {
                : kNever;
 }
 
+Room Anchored::room(std::uint32_t stream) const {
+    const Track& track = tracks_.at(stream);
+    const std::size_t pending = stream == anchor_ ? kMostPending + 1 : 0;
+    return {track.capacity() + pending + Intake::kMostHeld, track.windowed() ? track.capacity() : 1};
+}
+
+// Where no set waits, only the anchor's next message can make one.
+std::uint64_t Anchored::awaited() const {
+    return started_ && pending_count_ == 0 ? std::uint64_t{1} << anchor_ : Policy::awaited();
+}
+
 void Anchored::take(const Record& record, Sink& sink) {
     if (startup_ends_ns_ == kNever) {
         prepare(record);

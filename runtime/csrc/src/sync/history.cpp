@@ -2,18 +2,9 @@
 
 #include <cassert>
 
+#include "edge/sync/power_of_two.hpp"
+
 namespace edge::sync {
-namespace {
-
-std::size_t power_of_two(std::size_t least) {
-    std::size_t size = 1;
-    while (size < least) {
-        size *= 2;
-    }
-    return size;
-}
-
-}  // namespace
 
 History::History(std::size_t capacity) : ring_(power_of_two(capacity)), mask_(ring_.size() - 1) {}
 

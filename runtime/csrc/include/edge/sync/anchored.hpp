@@ -35,6 +35,8 @@ class Anchored final : public Policy {
     void flush(Nanos now_ns, Sink& sink) override;
     StreamHealth health(std::uint32_t stream) const override { return intake_.health(stream); }
     std::size_t streams() const override { return tracks_.size(); }
+    Room room(std::uint32_t stream) const override;
+    std::uint64_t awaited() const override;
 
     // The budget in force: half an anchor period and 20 ms at most, or the bound on silence would not hold.
     Nanos budget_ns() const { return budget_ns_; }

@@ -10,7 +10,13 @@
 namespace edge::sync {
 
 class Intake {
+ private:
+    static constexpr std::size_t kConfirm = 3;  // messages that must agree before a step is believed
+
  public:
+    // Messages of a stream that it keeps: the suspects, and the one that is being judged.
+    static constexpr std::size_t kMostHeld = kConfirm + 1;
+
     // Records that became usable; valid until the next call.
     struct Accepted {
         const Record* first = nullptr;
@@ -39,8 +45,6 @@ class Intake {
     std::size_t streams() const { return lanes_.size(); }
 
  private:
-    static constexpr std::size_t kConfirm = 3;  // messages that must agree before a step is believed
-
     struct Suspect {
         Record record;
         Nanos deviation_ns = 0;

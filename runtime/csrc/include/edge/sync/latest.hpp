@@ -25,6 +25,8 @@ class Latest final : public Policy {
     void flush(Nanos now_ns, Sink& sink) override;
     StreamHealth health(std::uint32_t stream) const override { return intake_.health(stream); }
     std::size_t streams() const override { return slots_.size(); }
+    Room room(std::uint32_t) const override { return {1 + Intake::kMostHeld, 1}; }
+    std::uint64_t awaited() const override { return std::uint64_t{1} << anchor_; }
 
  private:
     struct Slot {

@@ -33,6 +33,7 @@ class Optimal final : public Policy {
     void flush(Nanos now_ns, Sink& sink) override;
     StreamHealth health(std::uint32_t stream) const override { return intake_.health(stream); }
     std::size_t streams() const override { return queues_.size(); }
+    Room room(std::uint32_t) const override { return {queue_size_ + 2 + Intake::kMostHeld, 1}; }
 
  private:
     static constexpr std::size_t kNoPivot = static_cast<std::size_t>(-1);

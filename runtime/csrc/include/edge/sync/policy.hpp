@@ -117,6 +117,12 @@ struct StreamHealth {
     double drift_ppm = 0.0;        // NaN until known; positive where the sensor's clock runs fast
 };
 
+// How many messages of one stream a policy holds at most, and how many a set names.
+struct Room {
+    std::size_t held = 0;
+    std::size_t in_set = 1;
+};
+
 class Policy {
  public:
     virtual ~Policy() = default;
@@ -129,6 +135,10 @@ class Policy {
     virtual void flush(Nanos now_ns, Sink& sink) = 0;
     virtual StreamHealth health(std::uint32_t stream) const = 0;
     virtual std::size_t streams() const = 0;
+    virtual Room room(std::uint32_t stream) const = 0;
+    // Bit i: a message of stream i may make a set ready or move the next deadline. Messages of other streams may as
+    // well be pushed later, together, before the next of these or the deadline.
+    virtual std::uint64_t awaited() const { return ~std::uint64_t{0}; }
 };
 
 }  // namespace edge::sync

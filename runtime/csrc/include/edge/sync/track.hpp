@@ -14,6 +14,7 @@ class Track {
     // `lookahead_ns`: how far beyond an unmatched anchor the stream may run.
     Track(const StreamConfig& config, std::uint32_t stream, Nanos lookahead_ns);
 
+    std::size_t capacity() const { return history_.capacity(); }
     bool windowed() const { return config_.window_ns > 0; }
     bool waited_for() const { return config_.absence != Absence::kMask; }
     bool heard() const { return newest_ns_ != kLongAgo; }
