@@ -86,7 +86,9 @@ class Stream(_Strict):
             missing.
         T_base_from_sensor: Where the sensor sits.
         intrinsics: Cameras only.
+        max_points: Lidars only: room that is planned for a sweep; one with more points is refused.
         sample_rate_hz: Audio only.
+        channels: Audio only: microphones of one stream; chunks with more are refused.
         fields: Tables only.
         sanity: From when on samples that repeat themselves, or are silent or clipped, count as missing.
     """
@@ -102,7 +104,9 @@ class Stream(_Strict):
     conceal_ms: float = Field(60.0, ge=0)
     T_base_from_sensor: Matrix4 = IDENTITY
     intrinsics: Intrinsics | None = None
+    max_points: int = Field(262_144, gt=0)
     sample_rate_hz: int | None = None
+    channels: int = Field(1, ge=1)
     fields: tuple[str, ...] = ()
     sanity: SanityLimits = SanityLimits()
 

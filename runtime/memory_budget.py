@@ -1,0 +1,148 @@
+"""How much memory a run may take: every ring and buffer computed from the rig before anything flows.
+
+A runtime that grows until the board's memory ends takes the other programs with it. Here nothing grows: frames are
+adopted into slots whose number follows from rates, windows and the budget, and whose size follows from the sensors.
+What cannot be computed, the process with its libraries and the engine, is measured once the engine has run.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from edge.runtime.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edge.runtime.model_io import ModelIO
+    from edge.runtime.rig import Rig, Stream
+
+MIB = 1 << 20
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
+_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+_POINT_BYTES = 4 * 4 + 4  # x, y, z, reflectance and the time of each point
+_FLOAT_BYTES = 4
+
+
+class Kept(NamedTuple):
+    """How many samples of a stream may be alive at once, and how many of them make one window of sound."""
+
+    samples: int
+    in_window: int = 1
+
+
+class MemoryItem(NamedTuple):
+    """One buffer, or one kind of them.
+
+    Attributes:
+        what: For people.
+        bytes: At most.
+        measured: Whether it was measured and not computed.
+    """
+
+    what: str
+    bytes: int
+    measured: bool = False
+
+
+class MemoryPlan(NamedTuple):
+    """Everything that a run holds."""
+
+    items: tuple[MemoryItem, ...]
+
+    @property
+    def total(self) -> int:
+        """Bytes, all items together."""
+        return sum(item.bytes for item in self.items)
+
+    def check(self, limit: int) -> None:
+        """Refuses a run that would not fit.
+
+        Raises:
+            ConfigError: The items add up to more than `limit` bytes; the message names the largest.
+        """
+        if self.total <= limit:
+            return
+        largest = max(self.items, key=lambda item: item.bytes)
+        raise ConfigError(
+            f"the run may take {mebibytes(self.total)}, the limit is {mebibytes(limit)}; the largest part is "
+            f"{largest.what} with {mebibytes(largest.bytes)}",
+            "raise the limit, or lower rates, sizes, max_points, max_age_ms or the budget in rig.yaml",
+        )
+
+
+def payload_bytes(stream: Stream) -> int:
+    """The largest payload of one sample, as the rig declares it."""
+    if stream.intrinsics is not None:
+        return stream.intrinsics.width * stream.intrinsics.height * 3
+    if stream.kind == "lidar":
+        return stream.max_points * _POINT_BYTES
+    if stream.sample_rate_hz is not None:
+        return math.ceil(stream.sample_rate_hz / stream.rate_hz) * stream.channels * _FLOAT_BYTES
+    return max(1, len(stream.fields)) * _FLOAT_BYTES
+
+
+def plan_memory(rig: Rig, model_io: ModelIO, kept: Mapping[str, Kept], core_bytes: int = 0) -> MemoryPlan:
+    """What a run over `rig` holds, beside the process itself.
+
+    Args:
+        rig: Sizes of the payloads.
+        model_io: Shapes of the model's tensors.
+        kept: Of each stream that takes part, how many samples may be alive at once.
+        core_bytes: Rings, histories and sets of the core.
+    """
+    items = []
+    for name, (samples, in_window) in kept.items():
+        each = payload_bytes(rig.stream(name))
+        items.append(MemoryItem(f"{name}: {samples} samples of {each:,} bytes", samples * each))
+        if in_window > 1:
+            items.append(MemoryItem(f"{name}: windows of sound", 2 * in_window * each))  # cut, and contiguous
+    tensors = sum(math.prod(item.shape) for item in model_io.inputs if not hasattr(item, "streams"))
+    items.append(MemoryItem("the model's input tensors", 2 * tensors * _FLOAT_BYTES))  # the engine may copy them
+    items.append(MemoryItem("rings, histories and sets of the core", core_bytes))
+    return MemoryPlan(tuple(items))
+
+
+def with_process(plan: MemoryPlan) -> MemoryPlan:
+    """Adds what the process holds now: call it when the engine is loaded and has run once.
+
+    Raises:
+        ConfigError: This system does not tell.
+    """
+    process = MemoryItem("the process with its libraries and the engine", resident_bytes(), measured=True)
+    return MemoryPlan((process, *plan.items))
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM now (`/proc/self/statm`, proc(5)).
+
+    Raises:
+        ConfigError: This system does not tell.
+    """
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError, ValueError) as error:
+        raise ConfigError("this system does not tell how much memory a process takes", "run on Linux") from error
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `512MB`, `1.5GiB` or a plain number.
+
+    Raises:
+        ConfigError: It is none of these, or nothing.
+    """
+    found = _SIZE.fullmatch(text)
+    factor = _UNITS.get(found[2].lower()) if found else None
+    if found is None or factor is None or float(found[1]) <= 0:
+        raise ConfigError(f"'{text}' is no size of memory", "write it like 512MB or 1.5GiB")
+    return round(float(found[1]) * factor)
+
+
+def mebibytes(count: int) -> str:
+    """For people."""
+    return f"{count / MIB:.1f} MiB"
