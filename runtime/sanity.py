@@ -89,6 +89,7 @@ class _CameraCheck:
 
 class _LidarCheck:
     def __init__(self, stream: Stream) -> None:
+        self._max_points = stream.max_points
         self._repeats = RepeatWatch(stream.sanity.frozen_after)
 
     def refusal(self, sample: Sample) -> str:
@@ -96,6 +97,8 @@ class _LidarCheck:
         if not isinstance(cloud, PointCloud):
             return "wrong_kind"
         if cloud.points.dtype != np.float32 or cloud.points.ndim != 2 or cloud.points.shape[1] != 4:
+            return "wrong_size"
+        if len(cloud.points) > self._max_points:
             return "wrong_size"
         points = np.ascontiguousarray(cloud.points)
         # Single returns that are not finite are usual, and the projection skips them.
@@ -108,7 +111,7 @@ class _LidarCheck:
 class _AudioCheck:
     def __init__(self, stream: Stream) -> None:
         assert stream.sample_rate_hz is not None  # the rig refuses sound without
-        self._rate_hz = stream.sample_rate_hz
+        self._rate_hz, self._channels = stream.sample_rate_hz, stream.channels
         self._full_scale = stream.sanity.full_scale
         self._watch = SoundWatch(stream.sanity, stream.sample_rate_hz)
 
@@ -118,6 +121,8 @@ class _AudioCheck:
             return "wrong_kind"
         samples = chunk.samples
         if chunk.rate_hz != self._rate_hz or samples.dtype != np.float32 or samples.ndim != 2:
+            return "wrong_size"
+        if samples.shape[0] > self._channels:
             return "wrong_size"
         if not samples.size:
             return "empty"

@@ -33,10 +33,8 @@ def rig_with(**limits: Any) -> Rig:
     """The street's rig and a thermometer, all with the same limits."""
     street = street_rig()
     streams = {**street.streams, "room": Stream(kind="table", rate_hz=1, fields=("t",))}
-    sanity = SanityLimits(**limits)
-    return street.model_copy(
-        update={"streams": {n: s.model_copy(update={"sanity": sanity}) for n, s in streams.items()}}
-    )
+    update = {"sanity": SanityLimits(**limits), "channels": 4}
+    return street.model_copy(update={"streams": {n: s.model_copy(update=update) for n, s in streams.items()}})
 
 
 @pytest.mark.parametrize(
@@ -59,11 +57,13 @@ def rig_with(**limits: Any) -> Rig:
         ("lidar", PointCloud(POINT[:0]), "empty"),
         ("lidar", PointCloud(POINT * 0), "empty"),  # drivers put what did not return at the origin
         ("lidar", PointCloud(POINT[:, :3]), "wrong_size"),
+        ("lidar", PointCloud(np.repeat(POINT, 262_145, axis=0)), "wrong_size"),  # more than memory is planned for
         ("lidar", PointCloud(POINT.astype(np.float64)), "wrong_size"),
         ("lidar", Image(GOOD), "wrong_kind"),
         ("audio", AudioChunk(SOUND, RATE_HZ), ""),
         ("audio", AudioChunk(np.zeros_like(SOUND), RATE_HZ), ""),  # a short silence is sound
         ("audio", AudioChunk(SOUND, 8_000), "wrong_size"),
+        ("audio", AudioChunk(np.repeat(SOUND, 5, axis=0), RATE_HZ), "wrong_size"),
         ("audio", AudioChunk(SOUND[0], RATE_HZ), "wrong_size"),
         ("audio", AudioChunk(SOUND.astype(np.float64), RATE_HZ), "wrong_size"),
         ("audio", AudioChunk(SOUND[:, :0], RATE_HZ), "empty"),
