@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from edge.runtime.bundle import Bundle
     from edge.runtime.engines.base import Engine
+    from edge.runtime.health import HealthMonitor
     from edge.runtime.model_io import ModelIO
     from edge.runtime.rig import Rig
     from edge.runtime.synchronize.synced import SyncedSet
@@ -55,9 +56,10 @@ class Inference:
     times: StageTimes | None
     refused: tuple[str, ...] = ()
 
-    def result(self, seq: int, ready_ns: int) -> FusedResult:
-        """The result, with ages as of `ready_ns` on the axis of arrivals."""
+    def result(self, seq: int, ready_ns: int, health: HealthMonitor) -> FusedResult:
+        """The result, with ages as of `ready_ns` on the axis of arrivals, judged as the next of its run."""
         synced = self.synced
+        level, levels = health.judge(synced, self.used, self.refused, self.reason)
         return FusedResult(
             seq=seq,
             stamp_ns=synced.stamp_ns,
@@ -69,6 +71,8 @@ class Inference:
             epochs={name: sample.epoch for name, sample in sorted(synced.samples.items())},
             valid=not self.reason,
             reason=self.reason,
+            level=level,
+            levels=levels,
             decoded=self.decoded,
         )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edge.runtime.clock import NS_PER_MS, NS_PER_S, MonotonicClock, VirtualClock
 from edge.runtime.fusion import Fusion, complete_rig, sound_windows_ns
+from edge.runtime.health import HealthMonitor
 from edge.runtime.read_ahead import ReadAhead
 from edge.runtime.sanity import SanityGate
 from edge.runtime.synchronizer import Synchronizer
@@ -92,6 +93,7 @@ class Pipeline:
     ) -> None:
         modalities = bundle.model_io.modalities
         self._rig = complete_rig(source.rig, bundle)
+        self._periods_ns = {name: self._rig.stream(name).period_ns for name in modalities}
         self._streams = tuple(name for name in modalities if name in source.rig.streams)
         self._windows_ns = sound_windows_ns(bundle.model_io)
         self._fusion = Fusion(bundle, self._rig, engine)
@@ -174,6 +176,7 @@ class _Run:
         self._samples = iter(samples)
         self._trace = trace
         self._gate = SanityGate(pipeline._rig)
+        self._health = HealthMonitor(pipeline._periods_ns, pipeline._rig.health)
         self._sync = Synchronizer(pipeline._rig, pipeline._streams, pipeline._windows_ns)
         self._next = next(self._samples, None)
         self._waiting: SyncedSet | None = None
@@ -193,6 +196,8 @@ class _Run:
             self._queue(synced)
             self._fuse_latest()
         self._trace.dropped.update(self._sync.dropped)
+        for stream in self._pipeline._streams:
+            self._trace.add_health(stream, self._sync.health(stream))
 
     def _catch_up(self, now_ns: int) -> None:
         """Everything that was due up to now, in its order: while the model ran, time went on."""
@@ -235,7 +240,7 @@ class _Run:
 
     def _emit(self, inference: Inference) -> None:
         ready_ns = self._pacer.now_ns()
-        result = inference.result(self._trace.fused, ready_ns)
+        result = inference.result(self._trace.fused, ready_ns, self._health)
         if inference.times is not None:
             self._trace.add_stages(*inference.times)
             if self._pipeline._settings.realtime:

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edge.runtime.health import Level
+
 
 @dataclass(frozen=True, slots=True)
 class Detection:
@@ -68,7 +70,8 @@ class FusedResult:
     """One line of `results.jsonl`; holds no wall timing, so that virtual-time runs repeat byte for byte.
 
     `ages_ms` are, for each modality used, emission minus its (offset-corrected) stamp; where nothing was usable,
-    `valid` is False, `reason` says why and there are no detections.
+    `valid` is False, `reason` says why and there are no detections. `level` says how far the result can be relied
+    on, and `levels` the same of each modality (defined in `edge.runtime.health`); `blind` is what is not valid.
     """
 
     seq: int
@@ -81,7 +84,12 @@ class FusedResult:
     epochs: dict[str, int]
     valid: bool
     reason: str
+    level: Level
+    levels: dict[str, Level]
     decoded: Decoded = field(default_factory=Decoded)
+
+    def __post_init__(self) -> None:
+        assert self.valid == (self.level != "blind"), "a result that is not valid is blind, and no other"
 
     def to_json(self) -> dict[str, Any]:
         """The line's fields, in the order of the contract."""
@@ -96,6 +104,8 @@ class FusedResult:
             "epochs": self.epochs,
             "valid": self.valid,
             "reason": self.reason,
+            "level": self.level,
+            "levels": self.levels,
             "detections": [d.to_json() for d in self.decoded.detections],
             "events": [e.to_json() for e in self.decoded.events],
             "outputs": {k: [round(float(x), 5) for x in v.ravel()] for k, v in self.decoded.outputs.items()},

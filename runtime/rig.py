@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edge.runtime.config_file import read_yaml, validated
 from edge.runtime.errors import RigError
+from edge.runtime.health import HealthPolicy
 from edge.runtime.sanity_limits import SanityLimits
 
 Matrix4 = Annotated[tuple[tuple[float, ...], ...], Field(min_length=4, max_length=4)]
@@ -132,6 +133,7 @@ class Rig(_Strict):
         anchor: The stream whose stamps the fused results carry.
         budget_ms: How long after the anchor's arrival the others are waited for, at most.
         streams: By name.
+        health: When a level that is reported with the results takes hold, and when it lets go.
     """
 
     schema_version: Literal[1] = Field(1, alias="schema")
@@ -139,6 +141,7 @@ class Rig(_Strict):
     anchor: str
     budget_ms: float = Field(60.0, gt=0)
     streams: dict[str, Stream]
+    health: HealthPolicy = HealthPolicy()
 
     @model_validator(mode="after")
     def _anchor_exists(self) -> Rig:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edge.runtime.clock import NS_PER_MS, NS_PER_S
+from edge.runtime.level_record import LevelRecord
 from edge.runtime.statistics import Distribution, LogHistogram
 from edge.runtime.stream_record import StreamRecord
 
@@ -38,6 +39,7 @@ class Trace:
         dropped: Samples and sets that were not used, by reason.
         max_gap_ns: Longest silence between two results.
         recovery_ns: From the end of the last fault to the next complete result; None without a fault.
+        levels: How far the results could be relied on, over the time of the run.
         high_water: The most that each queue or ring ever held.
         streams: What came of each stream.
     """
@@ -52,6 +54,7 @@ class Trace:
     dropped: Counter[str] = field(default_factory=Counter)
     max_gap_ns: int = 0
     recovery_ns: int | None = None
+    levels: LevelRecord = field(default_factory=LevelRecord)
     high_water: dict[str, int] = field(default_factory=dict)
     streams: dict[str, StreamRecord] = field(default_factory=dict)
     _last_result_ns: int | None = None
@@ -86,6 +89,7 @@ class Trace:
             self.max_gap_ns = max(self.max_gap_ns, gap_ns)
             self._gaps.add(gap_ns)
         self._last_result_ns = now_ns
+        self.levels.add(result, now_ns)
         for stream, age_ms in result.ages_ms.items():
             self._age(stream).add(round(age_ms * NS_PER_MS))
         if result.ages_ms:
@@ -159,6 +163,7 @@ class Trace:
             "offset_ms": {stream: round(mean.value, 4) for stream, mean in sorted(self._offsets_ms.items())},
             "max_gap_s": self.max_gap_ns / NS_PER_S if self.fused > 1 else None,
             "recovery_s": None if self.recovery_ns is None else self.recovery_ns / NS_PER_S,
+            **self.levels.summary(),
             "high_water": dict(sorted(self.high_water.items())),
             "streams": {name: record.summary() for name, record in sorted(self.streams.items())},
         }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edge.runtime.environment import HostDescription
+from edge.runtime.health import Level
 from edge.runtime.statistics import Distribution
 
 if TYPE_CHECKING:
@@ -144,6 +145,22 @@ class StreamReport(_Strict):
     stuck: bool | None = None
 
 
+class TimelineSegment(_Strict):
+    """A stretch of a run with one level and one state, in seconds from the first result on.
+
+    Attributes:
+        from_s: Where it begins.
+        to_s: Where it ends.
+        level: The worst that was reported in each slot of it.
+        state: The modality state that was run most often.
+    """
+
+    from_s: float = Field(ge=0)
+    to_s: float = Field(gt=0)
+    level: Level
+    state: str
+
+
 class RuntimeReport(_Strict):
     """One run of a bundle over a source.
 
@@ -170,6 +187,10 @@ class RuntimeReport(_Strict):
         faults: The faults that were injected, as given.
         high_water: The most that each queue or ring ever held.
         streams: What came of each stream, and how its clock behaved.
+        levels: Share of the time in which each level stood: `ok`, `degraded`, `stale`, `blind`.
+        level_changes: How often the level went from one to another, as `ok>degraded`.
+        modality_levels: Share of the results with each level, by modality.
+        timeline: Level and state over time, in at most 120 stretches.
     """
 
     source: str
@@ -193,6 +214,10 @@ class RuntimeReport(_Strict):
     faults: tuple[str, ...] = ()
     high_water: dict[str, int] = {}
     streams: dict[str, StreamReport] = {}
+    levels: dict[Level, float] = {}
+    level_changes: dict[str, int] = {}
+    modality_levels: dict[str, dict[Level, float]] = {}
+    timeline: tuple[TimelineSegment, ...] = ()
 
 
 class Report(_Strict):

@@ -141,6 +141,7 @@ def test_equal_runs_give_equal_bytes(bundle: Bundle, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in written[0].splitlines()]
     assert [line["seq"] for line in lines] == list(range(30))
     assert {"state", "present", "held", "ages_ms", "spread_ms", "epochs", "valid", "reason"} <= lines[0].keys()
+    assert (lines[0]["level"], lines[0]["levels"]["audio"]) == ("degraded", "blind")
 
 
 def test_a_slow_model_gets_the_latest_set_and_the_rest_is_counted(bundle: Bundle) -> None:
@@ -166,6 +167,11 @@ def test_a_dead_modality_is_left_out_of_the_state(bundle: Bundle, gone: str, sta
     assert sink.results[-1].state == "all"
     assert trace.max_gap_ns <= 220 * MS
     assert set(during[-1].held) == held
+    assert {(r.level, r.levels[gone]) for r in during} == {("degraded", "blind")}
+    assert sink.results[-1].level == "ok"
+    summary = trace.summary()
+    assert summary["level_changes"]["degraded>ok"] >= 1
+    assert summary["modality_levels"][gone]["blind"] > 0.2
 
 
 def test_a_dead_anchor_leaves_blind_results_where_no_state_is_validated(bundle: Bundle) -> None:
@@ -181,6 +187,41 @@ def test_a_dead_anchor_leaves_blind_results_where_no_state_is_validated(bundle: 
     assert trace.max_gap_ns <= 220 * MS
     assert sink.results[-1].state == "all"
     assert engine.runs == trace.fused - trace.states["blind"]
+    assert {r.level for r in during} == {"blind"}
+    assert {r.levels["lidar"] for r in during} == {"blind"}
+    assert {r.levels["camera"] for r in during} == {"degraded"}, "it is there, but no validated state takes it"
+    levels = trace.summary()["levels"]
+    assert 0.2 < levels["blind"] < 0.4 and levels["ok"] > 0.3
+
+
+def test_a_held_frame_is_stale_once_older_than_its_period(bundle: Bundle) -> None:
+    """The camera's frames are held for 150 ms; after that it is missing."""
+    sink = Collector()
+    Pipeline(bundle, ScriptedSource(5, without(camera=(2000, 3000))), ScriptedEngine(), [sink]).run()
+    held = [r for r in sink.results if "camera" in r.held]
+    assert held and {r.level for r in held} == {"stale"} == {r.levels["camera"] for r in held}
+    assert all("camera" not in r.present for r in sink.results if 2.3e9 < r.stamp_ns < 2.9e9)
+
+
+def test_a_frozen_camera_is_left_out(bundle: Bundle) -> None:
+    frozen: list[Any] = []
+
+    def change(sample: Sample) -> Sample:
+        if sample.stream != "camera" or not 2000 * MS < sample.arrival_ns < 3000 * MS:
+            return sample
+        frozen.append(sample.payload)
+        return Sample(sample.stream, sample.stamp_ns, sample.arrival_ns, sample.seq, frozen[0])
+
+    sink = Collector()
+    trace = Pipeline(bundle, ScriptedSource(5, change), ScriptedEngine(), [sink]).run()
+    # The first and five repeats are used: frames of 160 kB are compared whole from the first repeat on. The frame
+    # after the freeze happens to be the same once more.
+    assert trace.dropped == {"camera:frozen": 30 - 6 + 1}
+    assert {r.state for r in sink.results if 2.5e9 < r.stamp_ns < 2.9e9} == {"no_camera"}
+    assert sink.results[-1].state == "all"
+    camera = trace.summary()["streams"]["camera"]
+    assert (camera["received"], camera["refused"], camera["stuck"]) == (150, 25, False)
+    assert camera["delay_ms"] == pytest.approx(15) and camera["offset_ms"] == pytest.approx(0)
 
 
 def test_garbage_counts_as_missing(bundle: Bundle) -> None:

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from edge.runtime.health import Level
 from edge.runtime.result import FusedResult
 from edge.runtime.sample import PointCloud, Sample
 from edge.runtime.synchronize.messages import Release, StreamHealth
@@ -23,11 +24,13 @@ def synced(stamp_ms: int, wait_ms: float = 2.0, camera_ms: int = -10, predicted:
     stamps = {"lidar": stamp_ns, "camera": stamp_ns + camera_ms * MS}
     samples = {name: Sample(name, at_ns, at_ns + 30 * MS, 0, CLOUD) for name, at_ns in stamps.items()}
     emitted_ns = arrival_ns + round(wait_ms * MS)
-    return SyncedSet(0, stamp_ns, samples, stamps, (), {}, emitted_ns, abs(camera_ms), predicted)
+    return SyncedSet(0, stamp_ns, samples, stamps, (), {}, emitted_ns, abs(camera_ms), predicted, {})
 
 
 def result(seq: int, ages_ms: dict[str, float], state: str = "all") -> FusedResult:
-    return FusedResult(seq, 0, state, tuple(ages_ms), (), ages_ms, 0.0, {}, bool(ages_ms), "")
+    level: Level = "ok" if ages_ms else "blind"
+    used = tuple(ages_ms)
+    return FusedResult(seq, 0, state, used, (), ages_ms, 0.0, {}, bool(used), "", level, dict.fromkeys(used, level))
 
 
 def add(trace: Trace, k: int, age_ms: float = 40.0) -> None:
