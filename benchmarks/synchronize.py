@@ -1,302 +1,160 @@
-"""The synchronization policies of the C++ core on recorded and simulated streams, against what they must reach.
+"""Synchronization side by side with the peers, and against what ours must reach.
 
-    python benchmarks/synchronize.py [--seconds 600] [--rounds 7] [--kitti FOLDER] [--json FILE]
+    python benchmarks/synchronize.py [--seconds 300] [--rounds 15] [--out FILE.json] [--recorded-out FILE.json]
 
-`driver` streams are those that ROS's message_filters was measured on: camera 29.97 Hz, lidar 10 Hz, audio
-50.05 Hz, free-running, with stamp jitter and transport delays. `kitti` streams run at 9.66 Hz, the camera 10.5 ms
-behind the lidar, with chunks of sound of which each set names a window of one second. `drive 0009` are real stamps,
-of which four lidar sweeps are missing (needs --kitti or ../shared/data/kitti_timestamps).
+`driver` streams: camera 29.97 Hz, lidar 10 Hz, audio 50.05 Hz, free-running, with stamp jitter and transport delays of
+15, 30 and 5 ms. `kitti` streams: camera and lidar at 9.66 Hz, the camera 10.5 ms behind, chunks of sound at 50 Hz;
+against the peers all are matched one by one, and ours once more with a window of one second of sound in each set.
+Where ../shared/data/kitti_timestamps lies beside the checkout, the stamps of KITTI's drive 0009 follow; figures from
+that recording are printed and go to --recorded-out only.
 
-us: the policy alone, no payload, no wake, the fastest of the rounds. wait: emission minus the arrival of the set's
-last message, so what the algorithm adds; sets led by a silent anchor's predicted ticks are left out, for they wait
-for the anchor. gap: longest silence. complete: sets in which every stream is fresh, once the first window is full.
-back: how long after a clock's step the last incomplete set was. Exit code 3 where a bound is missed.
+Cost: the policy alone, no payload, no wake, sides in turns. Wait: emission minus the arrival of the set's last message,
+so what the algorithm adds; sets led by a silent anchor's predicted tick wait for the anchor and are left out.
+Exit code 3 where a bound is missed.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import random
 import sys
-from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import numpy as np
+from matching import Quality, judge
+from peers.process import Missing
+from results import write_result
+from streams import KITTI, MS, RECORDED, RIGS, Fault, Recording, Rig, drive_0009, record, scenarios
+from synchronizers import BUDGET_NS, OURS, PYTHON, FromPython, Ours, Synchronizer, anchored, peers
+from turns import Turns, take_turns
 
-from edge.runtime.synchronize.messages import MatchedSet
-from edge.runtime.synchronize.policies import Anchored, Exact, Latest, Messages, Optimal, Policy, StreamSpec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-S, MS = 1_000_000_000, 1_000_000
-START_NS = 100 * S
-KITTI = Path(__file__).resolve().parents[2] / "shared" / "data" / "kitti_timestamps"
-BUDGET_NS = 60 * MS
-
-
-@dataclass(frozen=True)
-class Sensor:
-    """Rate, stamp jitter, transport delay and its jitter (s), and how long a message is."""
-
-    hz: float
-    jitter_s: float
-    delay_s: float
-    delay_jitter_s: float
-    duration_ns: int = 0
-    lag_s: float | None = None  # behind the lidar; None: any phase
-
-
-@dataclass(frozen=True)
-class Rig:
-    """Sensors (camera, lidar, audio) and what is declared of them; the lidar is the anchor."""
-
-    sensors: tuple[Sensor, Sensor, Sensor]
-    specs: tuple[StreamSpec, ...]
-
-    @property
-    def period_ns(self) -> int:
-        """The anchor's period."""
-        return self.specs[1].period_ns
-
-
-NAMES = ("camera", "lidar", "audio")
-DRIVER = Rig(
-    (Sensor(29.97, 2e-3, 15e-3, 3e-3), Sensor(10.0, 1e-3, 30e-3, 5e-3), Sensor(50.05, 5e-4, 5e-3, 1e-3)),
-    (
-        StreamSpec(S // 30, "hold", 150 * MS),
-        StreamSpec(S // 10, "hold", 250 * MS),
-        StreamSpec(S // 50, "hold", 100 * MS),
-    ),
-)
-KITTI_RIG = Rig(
-    (
-        Sensor(9.661, 1e-4, 15e-3, 3e-3, lag_s=10.5e-3),
-        Sensor(9.661, 1e-4, 81.7e-3, 5e-3, lag_s=0.0),  # stamped in mid-sweep: half a period, then 30 ms
-        Sensor(50.0, 5e-4, 25e-3, 1e-3, duration_ns=20 * MS),
-    ),
-    (
-        StreamSpec(round(S / 9.661), "hold", 250 * MS),
-        StreamSpec(round(S / 9.661), "hold", 250 * MS),
-        StreamSpec(20 * MS, "hold", 100 * MS, window_ns=S),
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What goes wrong, and with whom (None: all streams)."""
-
-    kind: str = "none"  # none | drop | dead | outage | late | offset | step
-    stream: int | None = None
-    by_s: float = 0.0
-
-    def applies(self, stream: int) -> bool:
-        """Whether the fault is this stream's."""
-        return self.stream is None or self.stream == stream
-
-
-def scenarios() -> dict[str, Fault]:
-    """By name; those of the reference driver, and each sensor dead and each clock stepped."""
-    faults = {
-        "nominal": Fault(),
-        "drop5": Fault("drop", None, 0.05),
-        "late": Fault("late", None, 0.02),
-        "offset": Fault("offset", 2, 0.12),
-    }
-    for stream, name in enumerate(NAMES):
-        faults[f"outage {name}"] = Fault("outage", stream)
-        faults[f"dead {name}"] = Fault("dead", stream)
-    for by in (-5.0, 5.0):
-        faults[f"step all {by:+.0f} s"] = Fault("step", None, by)
-        for stream, name in enumerate(NAMES):
-            faults[f"step {name} {by:+.0f} s"] = Fault("step", stream, by)
-    return faults
-
-
-def make_messages(rig: Rig, seconds: float, fault: Fault, seed: int = 0) -> Messages:
-    """Messages in the order of their arrival; steps and deaths come half way."""
-    draw = random.Random(seed)
-    rows = []
-    for stream, sensor in enumerate(rig.sensors):
-        phase = draw.random() / sensor.hz if sensor.lag_s is None else sensor.lag_s
-        for k in range(int(seconds * sensor.hz)):
-            true = 100.0 + phase + k / sensor.hz + draw.uniform(-sensor.jitter_s, sensor.jitter_s)
-            arrival = true + sensor.delay_s + draw.uniform(-sensor.delay_jitter_s, sensor.delay_jitter_s)
-            moved = disturb(fault, stream, true, arrival, 100.0 + seconds / 2, draw)
-            if moved is not None:
-                rows.append((round(moved[1] * S), stream, round(moved[0] * S), sensor.duration_ns))
-    return as_messages(rows)
-
-
-def disturb(
-    fault: Fault, stream: int, stamp: float, arrival: float, half: float, draw: random.Random
-) -> tuple[float, float] | None:
-    """Stamp and arrival under a fault; None where the message is lost."""
-    if not fault.applies(stream):
-        return stamp, arrival
-    lost = {
-        "drop": lambda: draw.random() < fault.by_s,
-        "outage": lambda: stamp % 20.0 < 5.0,
-        "dead": lambda: stamp > half,
-    }
-    if fault.kind in lost:
-        return None if lost[fault.kind]() else (stamp, arrival)
-    if fault.kind == "late" and draw.random() < fault.by_s:
-        arrival += 0.2
-    if fault.kind == "offset" or (fault.kind == "step" and stamp > half):
-        stamp += fault.by_s
-    return stamp, arrival
-
-
-def as_messages(rows: list[tuple[int, int, int, int]]) -> Messages:
-    """From (arrival, stream, stamp, duration)."""
-    rows.sort()
-    columns = np.array(rows, np.int64).T
-    return Messages(*(np.ascontiguousarray(columns[i]) for i in (1, 2, 0, 3)))
-
-
-def drive_0009(folder: Path) -> Messages:
-    """Real camera and lidar stamps of KITTI's drive 0009; chunks of sound on the same axis are made up."""
-    draw, rows = random.Random(0), []
-    for stream, name in ((0, "image_02"), (1, "velodyne_points")):
-        sensor = KITTI_RIG.sensors[stream]
-        for line in (folder / f"2011_09_26_drive_0009_{name}_ns.txt").read_text().split():
-            delay = sensor.delay_s + draw.uniform(-sensor.delay_jitter_s, sensor.delay_jitter_s)
-            rows.append((int(line) + round(delay * S), stream, int(line), 0))
-    first, last = min(row[2] for row in rows), max(row[2] for row in rows)
-    for stamp in range(first, last, 20 * MS):
-        rows.append((stamp + 25 * MS + draw.randrange(MS), 2, stamp, 20 * MS))
-    return as_messages(rows)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table; milliseconds unless said."""
-
-    streams: str
-    scenario: str
-    policy: str
-    us: float
-    sets_per_s: float
-    complete: float  # %
-    spread_mean: float
-    spread_p99: float
-    wait_mean: float
-    wait_p99: float
-    wait_max: float
-    gap: float
-    back: float
-    missed: tuple[str, ...] = ()
-
-
-Make = dict[str, "Callable[[Rig], Policy]"]
-POLICIES: Make = {
-    "anchored": lambda rig: Anchored(rig.specs, 1, budget_ns=BUDGET_NS),
-    "optimal": lambda rig: Optimal(_no_windows(rig), 1),
-    "optimal, bounds": lambda rig: Optimal(_no_windows(rig), 1, lower_bounds_ns=[29 * MS, 97 * MS, 18 * MS]),
-    "latest": lambda rig: Latest(_no_windows(rig), 1),
-    "exact": lambda rig: Exact(_no_windows(rig)),
-}
-
-
-def _no_windows(rig: Rig) -> list[StreamSpec]:
-    return [replace(spec, window_ns=0) for spec in rig.specs]
-
-
-def measure(names: tuple[str, str, str], rig: Rig, messages: Messages, fault: Fault, rounds: int) -> Row:
-    """Times and replays one policy on one recording."""
-    make = POLICIES[names[2]]
-    count = len(messages.streams)
-    us = min(make(rig).timed_replay(messages)[0] for _ in range(rounds)) / count * 1e6
-    sets = make(rig).replay(messages)
-    warm = [s for s in sets if s.emitted_ns > messages.arrivals_ns[0] + 1.2 * S]  # a window of sound is full
-    waits = [w for s in sets if not s.predicted and (w := wait_of(s, messages.arrivals_ns)) is not None] or [0.0]
-    spreads = [s.spread_ns / MS for s in warm if s.complete] or [0.0]
-    marks = [int(messages.arrivals_ns[0]), *(s.emitted_ns for s in sets), int(messages.arrivals_ns[-1])]
-    row = Row(
-        *names,
-        us,
-        len(sets) / ((marks[-1] - marks[0]) / S),
-        100.0 * sum(s.complete for s in warm) / max(len(warm), 1),
-        float(np.mean(spreads)),
-        float(np.quantile(spreads, 0.99)),
-        float(np.mean(waits)),
-        float(np.quantile(waits, 0.99)),
-        max(waits),
-        max(b - a for a, b in pairwise(marks)) / MS,
-        time_back(warm, fault, messages),
-    )
-    return replace(row, missed=tuple(missed(row, rig, fault)))
-
-
-def wait_of(one: MatchedSet, arrivals_ns: np.ndarray) -> float | None:
-    """What the algorithm added, in ms; None for a set of nothing."""
-    handles = [member.handles[-1] for member in one.members if member.handles]
-    return (one.emitted_ns - max(int(arrivals_ns[h]) for h in handles)) / MS if handles else None
-
-
-def time_back(sets: list[MatchedSet], fault: Fault, messages: Messages) -> float:
-    """From a clock's step to the last incomplete set in the five seconds after it, in ms."""
-    if fault.kind != "step":
-        return 0.0
-    half = (int(messages.arrivals_ns[0]) + int(messages.arrivals_ns[-1])) // 2
-    after = [s.emitted_ns for s in sets if not s.complete and s.emitted_ns > half - S]
-    return (max(after) - half) / MS if after else 0.0
-
-
-def missed(row: Row, rig: Rig, fault: Fault) -> list[str]:
-    """The bounds that the default policy does not keep; the others have none but speed."""
-    bounds = {"us a message": row.us <= 0.5}
-    if row.policy == "anchored":
-        bounds["wait over budget"] = row.wait_max <= BUDGET_NS / MS + 1e-6
-        bounds["silence"] = row.gap <= 2 * rig.period_ns / MS + 20
-        if fault.kind == "none" and row.streams != "drive 0009":
-            bounds["mean wait"] = row.wait_mean <= 0.1
-            bounds["completeness"] = row.complete == 100.0
-        if fault.kind == "step":
-            bounds["silence at a step"] = row.gap <= 200
-            bounds["complete again within 1 s"] = row.back <= 1000
-    return [name for name, kept in bounds.items() if not kept]
-
-
-def show(row: Row) -> None:
-    """One line."""
-    print(
-        f"{row.streams:10s} {row.scenario:17s} {row.policy:15s} us={row.us:5.3f} sets/s={row.sets_per_s:5.2f} "
-        f"complete={row.complete:6.2f}% spread={row.spread_mean:5.2f}/{row.spread_p99:5.2f} "
-        f"wait={row.wait_mean:5.2f}/{row.wait_p99:5.2f}/{row.wait_max:5.2f} gap={row.gap:7.1f} "
-        f"back={row.back:4.0f} "
-        f"{'MISSED ' + ', '.join(row.missed) if row.missed else 'ok'}",
-        flush=True,
-    )
+TIMED_SECONDS = 120.0
+TIMED = (("driver", "nominal"), ("driver", "lidar out 5 s of 20 s"), ("kitti", "nominal"))
+AGAINST_PEERS = (
+    "nominal", "5 % lost", "2 % 200 ms late", "audio clock +120 ms",
+    "camera out 5 s of 20 s", "lidar out 5 s of 20 s", "audio out 5 s of 20 s",
+    "all clocks -5 s", "all clocks +5 s", "camera clock -5 s", "lidar clock -5 s", "audio clock -5 s",
+    "audio clock +5 s",
+)  # fmt: skip
 
 
 def main() -> int:
-    """Measures everything and prints one line each."""
+    """Measures everything, prints a line each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=600.0)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--kitti", type=Path, default=KITTI)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--recorded-out", type=Path)
     arguments = parser.parse_args()
-    rows = []
-    for streams, rig in (("driver", DRIVER), ("kitti", KITTI_RIG)):
+    sides: dict[str, Synchronizer] = {name: Ours(make) for name, make in OURS.items()}
+    sides[PYTHON] = FromPython(anchored)
+    missing, versions = add_peers(sides)
+    result = measure(sides, arguments.seconds, arguments.rounds)
+    result |= {"missing": missing, "versions": versions}
+    if arguments.out:
+        write_result(arguments.out, result)
+    missed = [f"{row['streams']}, {row['scenario']}: {name}" for row in result["rows"] for name in row["missed"]]
+    missed += [f"cost, {row['streams']}, {row['scenario']}: {name}" for row in result["cost"] for name in row["missed"]]
+    if RECORDED.is_dir():
+        recorded = [show(row) for row in compare("drive 0009", "as recorded", drive_0009(RECORDED), KITTI, sides)]
+        missed += [f"drive 0009: {name}" for row in recorded for name in row["missed"]]
+        if arguments.recorded_out:
+            write_result(arguments.recorded_out, {"rows": recorded, "missing": missing, "versions": versions})
+    else:
+        print(f"drive 0009: not measured, there is no {RECORDED.name} beside the checkout")
+    print("\n".join(f"MISSED {line}" for line in missed) or "every bound is kept")
+    return 3 if missed else 0
+
+
+def add_peers(sides: dict[str, Synchronizer]) -> tuple[dict[str, str], dict[str, str]]:
+    """Adds those that run here; returns how to install the others, and versions."""
+    missing, versions = {}, {}
+    for name, worker, make in peers():
+        if isinstance(worker, Missing):
+            missing[name] = str(worker)
+            print(f"{name}: {worker}")
+        else:
+            sides[name] = make(worker)
+            versions |= worker.ask("versions")
+    return missing, versions
+
+
+def measure(sides: dict[str, Synchronizer], seconds: float, rounds: int) -> dict[str, Any]:
+    """Cost of all sides, then quality in all scenarios: ours in each, the peers in most."""
+    cost = [cost_of(*names, sides, rounds) for names in TIMED]
+    rows, default = [], {"edge": sides["edge"]}
+    for streams, rig in RIGS.items():
         for scenario, fault in scenarios().items():
-            messages = make_messages(rig, arguments.seconds, fault)
-            for policy in POLICIES if scenario == "nominal" and rig is DRIVER else ("anchored",):
-                rows.append(measure((streams, scenario, policy), rig, messages, fault, arguments.rounds))
-                show(rows[-1])
-    if arguments.kitti.is_dir():
-        messages = drive_0009(arguments.kitti)
-        rows.append(measure(("drive 0009", "as recorded", "anchored"), KITTI_RIG, messages, Fault(), arguments.rounds))
-        show(rows[-1])
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
-    return 3 if any(row.missed for row in rows) else 0
+            recording = record(rig, seconds, fault)
+            taking_part = sides if scenario in AGAINST_PEERS else default
+            rows += [show(row) for row in compare(streams, scenario, recording, rig, taking_part)]
+            if rig is KITTI:
+                rows += [show(row) for row in compare("kitti, windows", scenario, recording, rig, default)]
+    return {"seconds": seconds, "cost": cost, "rows": rows}
+
+
+def cost_of(streams: str, scenario: str, sides: dict[str, Synchronizer], rounds: int) -> dict[str, Any]:
+    """Microseconds a message of all sides, in turns."""
+    rig = RIGS[streams].one_by_one
+    recording = record(rig, TIMED_SECONDS, scenarios()[scenario])
+    for side in sides.values():
+        side.load(recording, rig)
+    turns: Turns = take_turns({name: side.play for name, side in sides.items()}, rounds)
+    found = turns.summary("edge", 1e-6)
+    for name, row in found.items():
+        ratio = f"{row['ratio']:.1f}x [{row['range'][0]:.1f}, {row['range'][1]:.1f}]" if "ratio" in row else ""
+        print(f"{streams:8s} {scenario:22s} {name:25s} {row['median']:8.3f} us a message {ratio}", flush=True)
+    slow = [name for name in OURS if found[name]["median"] > 0.5]
+    return {
+        "streams": streams,
+        "scenario": scenario,
+        "sides": found,
+        "missed": [f"{name} over 0.5 us" for name in slow],
+    }
+
+
+def compare(
+    streams: str, scenario: str, recording: Recording, rig: Rig, sides: dict[str, Synchronizer]
+) -> list[dict[str, Any]]:
+    """One row a side; latest, exact and the Python loop give nothing new here."""
+    rows = []
+    used = rig if streams in ("kitti, windows", "drive 0009") else rig.one_by_one
+    for name, side in sides.items():
+        if name in ("edge, latest", "edge, exact", PYTHON):
+            continue
+        side.load(recording, used)
+        quality = judge(side.record(), recording, rig.period_ns)
+        missed = missed_by_ours(quality, streams, rig, recording.fault) if name == "edge" else []
+        rows.append({"streams": streams, "scenario": scenario, "side": name, **asdict(quality), "missed": missed})
+    return rows
+
+
+def missed_by_ours(found: Quality, streams: str, rig: Rig, fault: Fault) -> list[str]:
+    """The bounds that the default policy does not keep."""
+    bounds = {
+        "wait over budget": found.wait_max <= BUDGET_NS / MS + 1e-6,
+        "silence": found.silence <= 2 * rig.period_ns / MS + 20,
+    }
+    if fault.kind == "none" and streams != "drive 0009":
+        bounds |= {"mean wait": found.wait_mean <= 0.1, "completeness": found.complete == 100.0}
+    if fault.kind == "step":
+        bounds["silence at a step"] = found.silence <= 200
+        bounds["complete again within 1 s"] = found.back is not None and found.back <= 1000
+    return [name for name, kept in bounds.items() if not kept]
+
+
+def show(row: dict[str, Any]) -> dict[str, Any]:
+    """Prints one line and returns its row."""
+    back = "never" if row["back"] is None else f"{row['back']:4.0f}"
+    print(
+        f"{row['streams']:14s} {row['scenario']:22s} {row['side']:21s} sets/s={row['sets_per_s']:5.2f} "
+        f"complete/s={row['complete_per_s']:5.2f} wait={row['wait_mean']:5.2f}/{row['wait_p99']:6.2f}/"
+        f"{row['wait_max']:6.2f} spread={row['spread_mean']:5.2f}/{row['spread_p99']:5.2f} "
+        f"silence={row['silence']:8.1f} back={back} "
+        f"{'MISSED ' + ', '.join(row['missed']) if row['missed'] else ''}",
+        flush=True,
+    )
+    return row
 
 
 if __name__ == "__main__":
