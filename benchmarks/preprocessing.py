@@ -1,142 +1,146 @@
-"""Preprocessing against NumPy and OpenCV on the same work: one thread, interleaved, once both gave one result.
+"""Preprocessing side by side with the peers on the same work: one thread, sides in turns, results compared first.
 
-Run: OPENBLAS_NUM_THREADS=1 python benchmarks/preprocessing.py [--rounds 100] [--json]
-NumPy's temporaries are large, and what the C library's allocator does with them decides its speed. So all is
-measured twice: with the allocator as it comes, where each call may get fresh pages from the kernel, and with one
-told to keep its pages, the best case for NumPy. Ours writes into a buffer of its own, as a pipeline would.
+    python benchmarks/preprocessing.py [--rounds 60] [--out FILE.json]
+
+NumPy's temporaries are large, and what the C library's allocator does with them decides its speed. So all is measured
+twice: with the allocator as it comes, where each call may get fresh pages from the kernel, and with one told to keep
+its pages, the best case for NumPy. The targets are for the first. Ours writes into a buffer of its own, as a pipeline
+would. Exit code 3 where a target is missed.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
-import json
 import os
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cv2
+import image_sides
+import lidar_sides
 import numpy as np
-
-from edge.runtime.image import ImageResizer, make_resize_map
-from edge.runtime.lidar_view import LidarView
-from edge.runtime.logmel import LogMel
-from edge.runtime.model_io import LogMelInput
-from edge.runtime.rig import Intrinsics
-from edge.runtime.sample import Image
-from edge.runtime.statistics import Comparison, compare
+import sound_sides
+from peers.process import ONE_THREAD, Missing, Peer, sound_features
+from results import write_result
+from turns import take_turns, timed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from turns import Side
 
-    from numpy.typing import NDArray
-
-    Side = Callable[[], NDArray[np.float32]]
-
-WIDTH, HEIGHT = 640, 192
-CAMERA = Intrinsics(width=1242, height=375, fx=721.5, fy=721.5, cx=609.6, cy=172.9)
-T_CAMERA_FROM_LIDAR = np.array([[0, -1, 0, 0.06], [0, 0, -1, -0.08], [1, 0, 0, -0.27], [0, 0, 0, 1]], np.float64)
-T_BASE_FROM_LIDAR = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 1.73], [0, 0, 0, 1]], np.float64)
-DEPTH, LIDAR_HEIGHT = (1.0, 80.0), (-1.0, 4.0)
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def make_sweep(rings: int = 64, columns: int = 1875) -> NDArray[np.float32]:
-    """A spinning lidar's 120,000 points in the order it fires: a flat ground, walls at random distances."""
-    rng = np.random.default_rng(0)
-    elevation = np.radians(np.linspace(2.0, -24.8, rings))[:, None]
-    azimuth = np.linspace(np.pi, -np.pi, columns, endpoint=False)[None]
-    walls = np.repeat(rng.uniform(6, 75, columns // 15), 15)[None]
-    with np.errstate(divide="ignore"):
-        ground = np.where(elevation < 0, 1.73 / np.abs(np.sin(elevation)), np.inf)
-    distance = np.minimum(ground, walls) * rng.normal(1, 2e-3, (rings, columns))
-    x, y = distance * np.cos(elevation) * np.cos(azimuth), distance * np.cos(elevation) * np.sin(azimuth)
-    z = distance * np.sin(elevation) + 0 * azimuth
-    return np.stack([x, y, z, rng.random((rings, columns))], axis=-1).reshape(-1, 4).astype(np.float32)
-
-
-def numpy_view(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Projection with a depth test in plain NumPy: far to near, so that the nearest is written last."""
-    camera = CAMERA.scaled(WIDTH, HEIGHT)
-    homogeneous = np.column_stack([points[:, :3], np.ones(len(points))])
-    x, y, z = T_CAMERA_FROM_LIDAR[:3] @ homogeneous.T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        column = np.floor(camera.fx * x / z + camera.cx + 0.5)
-        row = np.floor(camera.fy * y / z + camera.cy + 0.5)
-        seen = (z > 0) & (z <= DEPTH[1]) & (column >= 0) & (column < WIDTH) & (row >= 0) & (row < HEIGHT)
-    order = np.flatnonzero(seen)[np.argsort(-z[seen], kind="stable")]
-    cells = row[order].astype(np.int64) * WIDTH + column[order].astype(np.int64)
-    height = homogeneous[order] @ T_BASE_FROM_LIDAR[2]
-    middle, half = sum(LIDAR_HEIGHT) / 2, (LIDAR_HEIGHT[1] - LIDAR_HEIGHT[0]) / 2
-    view = np.zeros((4, HEIGHT * WIDTH), np.float32)
-    view[0, cells] = np.clip(2 * np.log(z[order] / DEPTH[0]) / np.log(DEPTH[1] / DEPTH[0]) - 1, -1, 1)
-    view[1, cells] = np.clip((height - middle) / half, -1, 1)
-    view[2, cells] = 2 * points[order, 3] - 1
-    view[3, cells] = 1
-    return view.reshape(4, HEIGHT, WIDTH)
-
-
-def lidar_sides() -> tuple[Side, Side, float]:
-    """Ours, NumPy's, and how far apart they may be."""
-    sweep = make_sweep()
-    resize = make_resize_map((CAMERA.width, CAMERA.height), (WIDTH, HEIGHT), "stretch")
-    view = LidarView(
-        CAMERA, resize, T_CAMERA_FROM_LIDAR, T_BASE_FROM_LIDAR, depth_range_m=DEPTH, height_range_m=LIDAR_HEIGHT
-    )
-    out = np.empty(view.shape, np.float32)
-    return lambda: view.run(sweep, out), lambda: numpy_view(sweep), 1e-5
-
-
-def normalization() -> tuple[list[float], list[float]]:
-    """Gain and offset of each channel, from 0..255."""
-    return [1 / (255 * s) for s in STD], [-m / s for m, s in zip(MEAN, STD, strict=True)]
-
-
-def image_sides() -> tuple[Side, Side, float]:
-    """Ours against cv2.resize and the leanest NumPy normalization found: planar, in place."""
-    frame = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (375, 1242, 3), dtype=np.uint8), (5, 5), 2)
-    resizer = ImageResizer(make_resize_map((1242, 375), (WIDTH, HEIGHT), "stretch"), MEAN, STD)
-    gain, offset = (np.array(v, np.float32)[:, None, None] for v in normalization())
-
-    def opencv() -> NDArray[np.float32]:
-        resized = cv2.resize(frame, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
-        out = resized.transpose(2, 0, 1).astype(np.float32, order="C")
-        out *= gain
-        out += offset
-        return np.asarray(out)
-
-    image, planes = Image(np.asarray(frame)), np.empty(resizer.shape, np.float32)
-    return lambda: resizer.run(image, planes), opencv, 1.0 / (255 * min(STD))
-
-
-def logmel_sides() -> tuple[Side, Side, float]:
-    """Ours against NumPy's rfft of all frames and a dense filterbank, both made ready before the clock starts."""
-    config = LogMelInput(tensor="mel", stream="audio", shape=(1, 1, 64, 98))
-    logmel = LogMel(config)
-    window = (np.random.default_rng(0).standard_normal(config.window_samples) * 0.1).astype(np.float32)
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(config.n_fft) / config.n_fft)
-    low, high = (2595 * np.log10(1 + f / 700) for f in (config.f_min_hz, config.f_max_hz))
-    edges = 700 * (10 ** (np.linspace(low, high, 66) / 2595) - 1)
-    hz = np.arange(config.n_fft // 2 + 1) * config.rate_hz / config.n_fft
-    rise, fall = (hz - edges[:-2, None]), (edges[2:, None] - hz)
-    widths = np.diff(edges)[:, None]
-    filters = np.maximum(0, np.minimum(rise / widths[:-1], fall / widths[1:]))
-
-    def reference() -> NDArray[np.float32]:
-        frames = np.lib.stride_tricks.sliding_window_view(window, config.n_fft)[:: config.hop]
-        spectrum = np.fft.rfft(frames * hann, axis=1)
-        power = filters @ (spectrum.real**2 + spectrum.imag**2).T
-        return np.asarray((np.log(power + config.floor) - config.mean) / config.std, np.float32)
-
-    features = np.empty(logmel.shape, np.float32)
-    return lambda: logmel.features(window, features), reference, 1e-5
-
-
-SIDES = {
-    "lidar view of 120,000 points over NumPy": lidar_sides,
-    "image 1242x375 to 640x192 over cv2 and NumPy": image_sides,
-    "log-mel of 1 s, 64 mels over NumPy": logmel_sides,
+CALLS = 5
+OURS = "edge"
+AS_IT_COMES, KEEPS_PAGES = "as it comes", "keeps its pages"
+TARGETS = {
+    "lidar": {"NumPy": 15.0},
+    "sound": {"librosa": 5.0, "kaldi-native-fbank": 3.0},
+    "image": {"cv2 + NumPy": 1.5},
 }
+
+
+def main() -> int:
+    """Prints a line a side."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ONE_THREAD})  # read only at the start
+    peer = sound_features()
+    result: dict[str, Any] = {"difference": check(peer), "parts": [], "versions": {"cv2": cv2.__version__}}
+    result["versions"] |= {"NumPy": np.__version__} | (peer.ask("versions") if isinstance(peer, Peer) else {})
+    result["missing"] = {name: str(peer) for name in sound_sides.PEERS} if isinstance(peer, Missing) else {}
+    result["parts"] += measure(peer, AS_IT_COMES, arguments.rounds)
+    if keep_pages() and (isinstance(peer, Missing) or peer.ask("keep")):
+        result["parts"] += measure(peer, KEEPS_PAGES, arguments.rounds)
+    missed = [f"{part['part']}: {line}" for part in result["parts"] for line in part["missed"]]
+    if arguments.out:
+        write_result(arguments.out, result)
+    print("\n".join(f"MISSED {line}" for line in missed) or "every target is reached")
+    return 3 if missed else 0
+
+
+def check(peer: Peer | Missing) -> dict[str, Any]:
+    """Compares results.
+
+    Raises:
+        SystemExit: Two sides do not give the same.
+    """
+    sweep, frame, window = lidar_sides.make_sweep(), image_sides.make_frame(), sound_sides.make_window()
+    view, image = lidar_sides.ours(sweep)(), image_sides.ours(frame)()
+    # A point on the very edge of a cell may fall to either side of it.
+    found: dict[str, Any] = {"share of the view's values that differ by more than 1e-5": {}}
+    for name, make in (("NumPy", lidar_sides.by_numpy), ("cv2.projectPoints + NumPy", lidar_sides.by_opencv)):
+        share = float((np.abs(view - make(sweep)) > 1e-5).mean())
+        found["share of the view's values that differ by more than 1e-5"][name] = within(name, share, 1e-5)
+    apart = image_sides.levels_apart(image, image_sides.by_opencv(frame))
+    found["largest difference in levels of 0..255"] = {"cv2 + NumPy": within("cv2 + NumPy", apart, 1.0 + 1e-3)}
+    ours = sound_sides.mel_power(sound_sides.ours(window)())
+    powers = {"NumPy": sound_sides.mel_power(sound_sides.by_numpy(window)())}
+    if isinstance(peer, Peer):
+        sound_sides.load(peer, window)
+        powers |= {name: sound_sides.peer_power(peer, name) for name in sound_sides.PEERS}
+    relative = {name: within(name, float(np.abs(ours / power - 1).max()), 1e-4) for name, power in powers.items()}
+    found["largest relative difference of mel power"] = relative
+    return found
+
+
+def within(name: str, value: float, limit: float) -> float:
+    """`value`, unless it is over the limit."""
+    if not value <= limit:
+        raise SystemExit(f"{name}: differs from ours by {value:g}, more than {limit:g}")
+    return value
+
+
+def measure(peer: Peer | Missing, allocator: str, rounds: int) -> list[dict[str, Any]]:
+    """All three parts with one kind of allocator."""
+    found = []
+    for part, sides in {"lidar": lidar(), "image": image(), "sound": sound(peer)}.items():
+        summary = take_turns(sides, rounds).summary(OURS, 1e-3)
+        targets = TARGETS[part] if allocator == AS_IT_COMES else {}
+        below = [f"{name} {summary[name]['ratio']:.2f}x of {least:g}x" for name, least in targets.items()
+                 if name in summary and summary[name]["ratio"] < least]  # fmt: skip
+        found.append({"part": part, "allocator": allocator, "sides": summary, "missed": below})
+        for name, row in summary.items():
+            ratio = f"{row['ratio']:5.1f}x [{row['range'][0]:.1f}, {row['range'][1]:.1f}]" if "ratio" in row else ""
+            print(f"{part:6s} {allocator:16s} {name:32s} {row['median']:8.3f} ms {ratio}", flush=True)
+    return found
+
+
+def lidar() -> dict[str, Side]:
+    """A sweep into the camera's view."""
+    sweep = lidar_sides.make_sweep()
+    ways = {
+        "NumPy": lidar_sides.by_numpy,
+        "cv2.projectPoints + NumPy": lidar_sides.by_opencv,
+        "cv2.projectPoints, pixels only": lidar_sides.opencv_pixels,
+        "lidar-bonnetal's range image": lidar_sides.by_range_image,
+    }
+    return {OURS: timed(lidar_sides.ours(sweep), CALLS)} | {
+        name: timed(lambda way=way: way(sweep), CALLS) for name, way in ways.items()
+    }
+
+
+def image() -> dict[str, Side]:
+    """A frame to a tensor."""
+    frame = image_sides.make_frame()
+    return {
+        OURS: timed(image_sides.ours(frame), CALLS),
+        "cv2 + NumPy": timed(lambda: image_sides.by_opencv(frame), CALLS),
+        "cv2.dnn.blobFromImage + NumPy": timed(lambda: image_sides.by_blob(frame), CALLS),
+    }
+
+
+def sound(peer: Peer | Missing) -> dict[str, Side]:
+    """A second of sound to log-mel."""
+    window = sound_sides.make_window()
+    sides = {OURS: timed(sound_sides.ours(window), CALLS), "NumPy": timed(sound_sides.by_numpy(window), CALLS)}
+    if isinstance(peer, Missing):
+        return sides
+    sound_sides.load(peer, window)
+    return sides | {name: lambda name=name: peer.ask("time", name, CALLS) for name in sound_sides.PEERS}
 
 
 def keep_pages() -> bool:
@@ -146,42 +150,5 @@ def keep_pages() -> bool:
     return mallopt is not None and bool(mallopt(trim_threshold, 1 << 30)) and bool(mallopt(mmap_threshold, 1 << 25))
 
 
-def measure(rounds: int) -> dict[str, Comparison]:
-    """Compares results, then durations.
-
-    Raises:
-        SystemExit: The two sides do not give the same numbers.
-    """
-    found = {}
-    for name, make_sides in SIDES.items():
-        ours, theirs, tolerance = make_sides()
-        apart = np.abs(ours() - theirs()) > tolerance
-        # A point on the very edge of a cell may fall to either side of it.
-        if apart.mean() > 1e-5:
-            raise SystemExit(f"{name}: {int(apart.sum())} values differ by more than {tolerance:g}")
-        found[name] = compare(ours, theirs, rounds=rounds)
-    return found
-
-
-def main() -> None:
-    """Prints a line a feature, or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    cv2.setNumThreads(1)
-    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
-        sys.stderr.write("note: set OPENBLAS_NUM_THREADS=1, or NumPy's matrix products may use more than one thread\n")
-    results = {f"{name}, allocator as it comes": result for name, result in measure(arguments.rounds).items()}
-    if keep_pages():
-        results |= {f"{name}, allocator keeps pages": result for name, result in measure(arguments.rounds).items()}
-    if arguments.json:
-        print(json.dumps({name: result.to_json() for name, result in results.items()}, indent=2))
-        return
-    for name, r in results.items():
-        ours, theirs, (low, high) = r.a.distribution_ms.p50, r.b.distribution_ms.p50, r.interval
-        print(f"{name}: {r.ratio:.1f}x [{low:.1f}, {high:.1f}], {ours:.3f} ms over {theirs:.3f} ms")
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
