@@ -30,12 +30,25 @@ double direct_power(const std::vector<double>& signal, std::size_t lane, std::si
     return std::norm(sum);
 }
 
+// Sample i goes to phase i % phases.
+std::vector<double> in_phases(const std::vector<double>& signal, std::size_t phases) {
+    std::vector<double> phased;
+    for (std::size_t phase = 0; phase < phases; ++phase) {
+        for (std::size_t i = phase * edge::kLanes; i < signal.size(); i += phases * edge::kLanes) {
+            phased.insert(phased.end(), signal.begin() + static_cast<std::ptrdiff_t>(i),
+                          signal.begin() + static_cast<std::ptrdiff_t>(i + edge::kLanes));
+        }
+    }
+    return phased;
+}
+
 void spectra_of_every_length_equal_the_definition() {
     for (std::size_t n = 2; n <= 130; ++n) {
         const edge::PowerSpectrum spectrum(n);
         const std::vector<double> signal = random_signal(n * edge::kLanes);
         std::vector<double> power(spectrum.bins() * edge::kLanes), scratch(spectrum.scratch_size());
-        spectrum.run(signal.data(), power.data(), scratch.data());
+        std::vector<double> phased = in_phases(signal, spectrum.phases());
+        spectrum.run(phased.data(), power.data(), scratch.data());
         for (std::size_t k = 0; k < spectrum.bins(); ++k) {
             for (std::size_t lane = 0; lane < edge::kLanes; ++lane) {
                 CHECK_NEAR(power[k * edge::kLanes + lane], direct_power(signal, lane, n, k),

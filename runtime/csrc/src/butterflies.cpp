@@ -15,6 +15,25 @@ EDGE_INLINE Complex operator-(Complex a, Complex b) { return {a.re - b.re, a.im 
 EDGE_INLINE Complex operator*(double s, Complex a) { return {s * a.re, s * a.im}; }
 EDGE_INLINE Complex times_minus_i(Complex a) { return {a.im, -a.re}; }
 
+// One block of a stage: `x` is read at x[j * input_step + i], y written at y[j * output_step + i].
+struct Butterfly {
+    const double* x_re;
+    const double* x_im;
+    double* y_re;
+    double* y_im;
+    std::size_t input_step;
+    std::size_t output_step;
+    std::size_t count;
+    const double* cosines;
+    const double* sines;
+};
+
+EDGE_INLINE Butterfly block_of(const Stage& s, std::size_t radix, std::size_t k) {
+    const std::size_t from = k * s.width, to = k * radix * s.width, twiddle = k * (radix - 1);
+    return {s.x_re + from, s.x_im + from, s.y_re + to,         s.y_im + to,      s.blocks * s.width,
+            s.width,       s.width,       s.cosines + twiddle, s.sines + twiddle};
+}
+
 EDGE_INLINE Complex load(const Butterfly& b, std::size_t j, std::size_t i) {
     return {b.x_re[j * b.input_step + i], b.x_im[j * b.input_step + i]};
 }
@@ -36,10 +55,7 @@ constexpr double kCos144 = -0.80901699437494742410;
 constexpr double kSin72 = 0.95105651629515357212;
 constexpr double kSin144 = 0.58778525229247312917;
 
-}  // namespace
-
-EDGE_CLONES void butterfly2(const Butterfly& given) {
-    const Butterfly b = given;
+EDGE_INLINE void butterfly2(const Butterfly& b) {
     EDGE_INDEPENDENT
     for (std::size_t i = 0; i < b.count; ++i) {
         const Complex p = load(b, 0, i), q = load(b, 1, i);
@@ -48,8 +64,7 @@ EDGE_CLONES void butterfly2(const Butterfly& given) {
     }
 }
 
-EDGE_CLONES void butterfly3(const Butterfly& given) {
-    const Butterfly b = given;
+EDGE_INLINE void butterfly3(const Butterfly& b) {
     EDGE_INDEPENDENT
     for (std::size_t i = 0; i < b.count; ++i) {
         const Complex p = load(b, 0, i), q = load(b, 1, i), r = load(b, 2, i);
@@ -62,8 +77,7 @@ EDGE_CLONES void butterfly3(const Butterfly& given) {
     }
 }
 
-EDGE_CLONES void butterfly4(const Butterfly& given) {
-    const Butterfly b = given;
+EDGE_INLINE void butterfly4(const Butterfly& b) {
     EDGE_INDEPENDENT
     for (std::size_t i = 0; i < b.count; ++i) {
         const Complex p = load(b, 0, i), q = load(b, 1, i), r = load(b, 2, i), s = load(b, 3, i);
@@ -76,8 +90,7 @@ EDGE_CLONES void butterfly4(const Butterfly& given) {
     }
 }
 
-EDGE_CLONES void butterfly5(const Butterfly& given) {
-    const Butterfly b = given;
+EDGE_INLINE void butterfly5(const Butterfly& b) {
     EDGE_INDEPENDENT
     for (std::size_t i = 0; i < b.count; ++i) {
         const Complex p = load(b, 0, i), q = load(b, 1, i), r = load(b, 2, i), s = load(b, 3, i), t = load(b, 4, i);
@@ -91,6 +104,36 @@ EDGE_CLONES void butterfly5(const Butterfly& given) {
         store(b, 2, i, far + far_turned);
         store(b, 3, i, far - far_turned);
         store(b, 4, i, near - near_turned);
+    }
+}
+
+}  // namespace
+
+EDGE_CLONES void butterflies2(const Stage& given) {
+    const Stage stage = given;
+    for (std::size_t k = 0; k < stage.blocks; ++k) {
+        butterfly2(block_of(stage, 2, k));
+    }
+}
+
+EDGE_CLONES void butterflies3(const Stage& given) {
+    const Stage stage = given;
+    for (std::size_t k = 0; k < stage.blocks; ++k) {
+        butterfly3(block_of(stage, 3, k));
+    }
+}
+
+EDGE_CLONES void butterflies4(const Stage& given) {
+    const Stage stage = given;
+    for (std::size_t k = 0; k < stage.blocks; ++k) {
+        butterfly4(block_of(stage, 4, k));
+    }
+}
+
+EDGE_CLONES void butterflies5(const Stage& given) {
+    const Stage stage = given;
+    for (std::size_t k = 0; k < stage.blocks; ++k) {
+        butterfly5(block_of(stage, 5, k));
     }
 }
 

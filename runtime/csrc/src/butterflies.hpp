@@ -5,23 +5,23 @@
 
 namespace edge {
 
-// `x` is read at x[j * input_step + i], j < radix; y is written at y[j * output_step + i], i < count, each output
-// j > 0 multiplied by the twiddle (cosines[j - 1], sines[j - 1]).
-struct Butterfly {
+// One stage: `blocks` butterflies, each over `width` neighbours. Block k reads x[(j blocks + k) width + i], j < radix,
+// i < width, and writes y[(k radix + j) width + i], each output j > 0 multiplied by the twiddle
+// (cosines, sines)[k (radix - 1) + j - 1].
+struct Stage {
     const double* x_re;
     const double* x_im;
     double* y_re;
     double* y_im;
-    std::size_t input_step;
-    std::size_t output_step;
-    std::size_t count;
+    std::size_t blocks;
+    std::size_t width;
     const double* cosines;
     const double* sines;
 };
 
-void butterfly2(const Butterfly& b);
-void butterfly3(const Butterfly& b);
-void butterfly4(const Butterfly& b);
-void butterfly5(const Butterfly& b);
+void butterflies2(const Stage& stage);
+void butterflies3(const Stage& stage);
+void butterflies4(const Stage& stage);
+void butterflies5(const Stage& stage);
 
 }  // namespace edge

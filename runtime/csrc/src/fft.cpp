@@ -7,6 +7,7 @@
 
 #include "butterflies.hpp"
 #include "edge/dispatch.hpp"
+#include "lanes.hpp"
 
 namespace edge {
 namespace {
@@ -23,6 +24,27 @@ std::vector<std::size_t> factorize(std::size_t length) {
         }
     }
     return length == 1 ? factors : std::vector<std::size_t>{};
+}
+
+// Powers of the bins k and half - k from the transform of even samples (real) and odd ones (imaginary).
+EDGE_CLONES void split_power(const double* re, const double* im, std::size_t half, const double* cosines,
+                             const double* sines, double* power) {
+    for (std::size_t k = 0; k <= half / 2; ++k) {
+        const std::size_t a = k * kLanes, b = (k == 0 ? 0 : half - k) * kLanes;
+        const double c = cosines[k], s = sines[k];
+        Lanes re_a, im_a, re_b, im_b;
+        load(re + a, re_a);
+        load(im + a, im_a);
+        load(re + b, re_b);
+        load(im + b, im_b);
+        const Lanes even_re = 0.5 * (re_a + re_b), even_im = 0.5 * (im_a - im_b);
+        const Lanes odd_re = 0.5 * (im_a + im_b), odd_im = 0.5 * (re_b - re_a);
+        const Lanes turned_re = c * odd_re + s * odd_im, turned_im = c * odd_im - s * odd_re;
+        const Lanes low_re = even_re + turned_re, low_im = even_im + turned_im;
+        const Lanes high_re = even_re - turned_re, high_im = even_im - turned_im;
+        store(low_re * low_re + low_im * low_im, power + a);
+        store(high_re * high_re + high_im * high_im, power + (half - k) * kLanes);
+    }
 }
 
 }  // namespace
@@ -116,17 +138,12 @@ void ComplexFft::run_stages(double* re, double* im, double* scratch) const {
     double* to_re = scratch;
     double* to_im = scratch + length_ * kLanes;
     for (const Stage& stage : stages_) {
-        const std::size_t width = stage.stride * kLanes;
-        const auto butterfly = stage.radix == 5   ? butterfly5
-                               : stage.radix == 4 ? butterfly4
-                               : stage.radix == 3 ? butterfly3
-                                                  : butterfly2;
-        for (std::size_t k = 0; k < stage.blocks; ++k) {
-            const std::size_t twiddle = k * (stage.radix - 1);
-            butterfly({from_re + k * width, from_im + k * width, to_re + k * stage.radix * width,
-                       to_im + k * stage.radix * width, stage.blocks * width, width, width,
-                       stage.cosines.data() + twiddle, stage.sines.data() + twiddle});
-        }
+        const auto run_stage = stage.radix == 5   ? butterflies5
+                               : stage.radix == 4 ? butterflies4
+                               : stage.radix == 3 ? butterflies3
+                                                  : butterflies2;
+        run_stage({from_re, from_im, to_re, to_im, stage.blocks, stage.stride * kLanes, stage.cosines.data(),
+                   stage.sines.data()});
         std::swap(from_re, to_re);
         std::swap(from_im, to_im);
     }
@@ -176,9 +193,9 @@ PowerSpectrum::PowerSpectrum(std::size_t length) : length_(length), fft_(length 
     }
 }
 
-std::size_t PowerSpectrum::scratch_size() const { return 2 * fft_.length() * kLanes + fft_.scratch_size(); }
+std::size_t PowerSpectrum::scratch_size() const { return length_ * kLanes + fft_.scratch_size(); }
 
-void PowerSpectrum::run(const double* signal, double* power, double* scratch) const {
+void PowerSpectrum::run(double* signal, double* power, double* scratch) const {
     if (length_ % 2 == 0) {
         run_even(signal, power, scratch);
     } else {
@@ -186,41 +203,21 @@ void PowerSpectrum::run(const double* signal, double* power, double* scratch) co
     }
 }
 
-void PowerSpectrum::run_odd(const double* signal, double* power, double* scratch) const {
-    double* re = scratch;
-    double* im = scratch + length_ * kLanes;
-    std::copy_n(signal, length_ * kLanes, re);
+void PowerSpectrum::run_odd(double* signal, double* power, double* scratch) const {
+    double* im = scratch;
     std::fill_n(im, length_ * kLanes, 0.0);
-    fft_.forward(re, im, im + length_ * kLanes);
+    fft_.forward(signal, im, im + length_ * kLanes);
     for (std::size_t i = 0; i < bins() * kLanes; ++i) {
-        power[i] = re[i] * re[i] + im[i] * im[i];
+        power[i] = signal[i] * signal[i] + im[i] * im[i];
     }
 }
 
 // Even samples as real and odd ones as imaginary parts: half the length, then split by symmetry.
-void PowerSpectrum::run_even(const double* signal, double* power, double* scratch) const {
+void PowerSpectrum::run_even(double* signal, double* power, double* scratch) const {
     const std::size_t half = length_ / 2;
-    double* re = scratch;
-    double* im = scratch + half * kLanes;
-    for (std::size_t k = 0; k < half; ++k) {
-        std::copy_n(signal + 2 * k * kLanes, kLanes, re + k * kLanes);
-        std::copy_n(signal + (2 * k + 1) * kLanes, kLanes, im + k * kLanes);
-    }
-    fft_.forward(re, im, im + half * kLanes);
-    for (std::size_t k = 0; k <= half / 2; ++k) {
-        const std::size_t a = k * kLanes;
-        const std::size_t b = (k == 0 ? 0 : half - k) * kLanes;
-        const double c = cosines_[k], s = sines_[k];
-        for (std::size_t i = 0; i < kLanes; ++i) {
-            const double even_re = 0.5 * (re[a + i] + re[b + i]), even_im = 0.5 * (im[a + i] - im[b + i]);
-            const double odd_re = 0.5 * (im[a + i] + im[b + i]), odd_im = 0.5 * (re[b + i] - re[a + i]);
-            const double turned_re = c * odd_re + s * odd_im, turned_im = c * odd_im - s * odd_re;
-            const double low_re = even_re + turned_re, low_im = even_im + turned_im;
-            const double high_re = even_re - turned_re, high_im = even_im - turned_im;
-            power[a + i] = low_re * low_re + low_im * low_im;
-            power[(half - k) * kLanes + i] = high_re * high_re + high_im * high_im;
-        }
-    }
+    double* im = signal + half * kLanes;
+    fft_.forward(signal, im, scratch);
+    split_power(signal, im, half, cosines_.data(), sines_.data(), power);
 }
 
 }  // namespace edge

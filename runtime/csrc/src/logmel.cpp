@@ -8,6 +8,7 @@
 
 #include "edge/dispatch.hpp"
 #include "edge/natural_log.hpp"
+#include "lanes.hpp"
 
 namespace edge {
 namespace {
@@ -31,6 +32,9 @@ void check(const LogMelConfig& c) {
     }
 }
 
+template <class Sample>
+using Frames = std::array<const Sample*, kLanes>;
+
 EDGE_CLONES void add(const float* samples, double gain, std::size_t count, double* sum) {
     for (std::size_t i = 0; i < count; ++i) {
         sum[i] += gain * static_cast<double>(samples[i]);
@@ -38,12 +42,61 @@ EDGE_CLONES void add(const float* samples, double gain, std::size_t count, doubl
 }
 
 // x - x is 0 for every number and NaN for the rest.
-EDGE_CLONES bool all_finite(const double* values, std::size_t count) {
+template <class Sample>
+EDGE_INLINE bool each_finite(const Sample* values, std::size_t count) {
     std::size_t bad = 0;
     for (std::size_t i = 0; i < count; ++i) {
-        bad += (values[i] - values[i]) != 0.0;
+        bad += (values[i] - values[i]) != Sample{0};
     }
     return bad == 0;
+}
+
+// Frames of `count` samples times their weights, in the order in which PowerSpectrum takes them.
+template <class Sample>
+EDGE_INLINE void weigh_each(const Frames<Sample>& frames, const double* weights, std::size_t count, std::size_t phases,
+                            double* signal) {
+    const Frames<Sample> from = frames;
+    for (std::size_t phase = 0; phase < phases; ++phase) {
+        EDGE_INDEPENDENT
+        for (std::size_t i = phase; i < count; i += phases) {
+            for (std::size_t lane = 0; lane < kLanes; ++lane) {
+                signal[lane] = static_cast<double>(from[lane][i]) * weights[i];
+            }
+            signal += kLanes;
+        }
+    }
+}
+
+// target_clones needs plain functions.
+EDGE_CLONES bool all_finite(const float* values, std::size_t count) { return each_finite(values, count); }
+EDGE_CLONES bool all_finite(const double* values, std::size_t count) { return each_finite(values, count); }
+EDGE_CLONES void weigh(const Frames<float>& frames, const double* weights, std::size_t count, std::size_t phases,
+                       double* signal) {
+    weigh_each(frames, weights, count, phases, signal);
+}
+EDGE_CLONES void weigh(const Frames<double>& frames, const double* weights, std::size_t count, std::size_t phases,
+                       double* signal) {
+    weigh_each(frames, weights, count, phases, signal);
+}
+
+// The weighted sum of a filter's bins, [count][kLanes].
+EDGE_CLONES void sum_bins(const double* weights, const double* bins, std::size_t count, double* energy) {
+    Lanes sum{};
+    for (std::size_t k = 0; k < count; ++k) {
+        Lanes bin;
+        load(bins + k * kLanes, bin);
+        sum += weights[k] * bin;
+    }
+    store(sum, energy);
+}
+
+EDGE_CLONES void take_logs(const double* energies, std::size_t count, double floor, float mean, float gain,
+                           float* levels) {
+    EDGE_INDEPENDENT
+    for (std::size_t i = 0; i < count; ++i) {
+        const double power_and_floor = std::min(energies[i] + floor, kLargest);
+        levels[i] = (natural_log(static_cast<float>(power_and_floor)) - mean) * gain;
+    }
 }
 
 }  // namespace
@@ -89,54 +142,58 @@ void LogMel::run(const float* samples, std::size_t channels, std::ptrdiff_t stri
     if (channels == 0) {
         throw std::invalid_argument("sound without a channel");
     }
-    const std::vector<double> mono = mix(samples, channels, stride);
-    if (!all_finite(mono.data(), mono.size())) {
+    if (channels == 1) {
+        run_mono(samples, output);
+    } else {
+        run_mono(mix(samples, channels, stride).data(), output);
+    }
+}
+
+template <class Sample>
+void LogMel::run_mono(const Sample* mono, float* output) const {
+    if (!all_finite(mono, window_samples())) {
         throw std::invalid_argument("sound with samples that are not finite");
     }
-    std::vector<double> work((config_.n_fft + spectrum_.bins()) * kLanes + spectrum_.scratch_size());
+    const std::size_t bands = config_.mels * kLanes;
+    std::vector<double> work((config_.n_fft + spectrum_.bins()) * kLanes + bands + spectrum_.scratch_size());
+    std::vector<float> levels(bands);
     double* signal = work.data();
     double* power = signal + config_.n_fft * kLanes;
-    double* scratch = power + spectrum_.bins() * kLanes;
+    double* energies = power + spectrum_.bins() * kLanes;
+    double* scratch = energies + bands;
     for (std::size_t first = 0; first < config_.frames; first += kLanes) {
         const std::size_t count = std::min(kLanes, config_.frames - first);
-        load_frames(mono.data(), first, count, signal);
+        load_frames(mono, first, count, signal);
         spectrum_.run(signal, power, scratch);
-        write_frames(power, first, count, output);
+        filter(power, energies);
+        take_logs(energies, bands, config_.floor, static_cast<float>(config_.mean),
+                  static_cast<float>(1.0 / config_.std), levels.data());
+        write_frames(levels.data(), first, count, output);
     }
 }
 
 // Lanes beyond `count` repeat the last frame: their result is not read.
-void LogMel::load_frames(const double* mono, std::size_t first, std::size_t count, double* signal) const {
-    std::array<const double*, kLanes> starts;
+template <class Sample>
+void LogMel::load_frames(const Sample* mono, std::size_t first, std::size_t count, double* signal) const {
+    Frames<Sample> frames;
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
-        starts[lane] = mono + (first + std::min(lane, count - 1)) * config_.hop;
+        frames[lane] = mono + (first + std::min(lane, count - 1)) * config_.hop;
     }
-    for (std::size_t i = 0; i < config_.n_fft; ++i) {
-        for (std::size_t lane = 0; lane < kLanes; ++lane) {
-            signal[i * kLanes + lane] = starts[lane][i] * hann_[i];
-        }
+    weigh(frames, hann_.data(), config_.n_fft, spectrum_.phases(), signal);
+}
+
+void LogMel::filter(const double* power, double* energies) const {
+    for (const Filter& filter : filters_) {
+        sum_bins(filter.weights.data(), power + filter.first_bin * kLanes, filter.weights.size(), energies);
+        energies += kLanes;
     }
 }
 
-void LogMel::write_frames(const double* power, std::size_t first, std::size_t count, float* output) const {
-    const auto mean = static_cast<float>(config_.mean);
-    const auto gain = static_cast<float>(1.0 / config_.std);
-    for (std::size_t m = 0; m < filters_.size(); ++m) {
-        const Filter& filter = filters_[m];
-        std::array<double, kLanes> energy{};
-        const double* bin = power + filter.first_bin * kLanes;
-        for (const double weight : filter.weights) {
-            for (std::size_t lane = 0; lane < kLanes; ++lane) {
-                energy[lane] += weight * bin[lane];
-            }
-            bin += kLanes;
+void LogMel::write_frames(const float* levels, std::size_t first, std::size_t count, float* output) const {
+    for (std::size_t m = 0; m < config_.mels; ++m) {
+        for (std::size_t lane = 0; lane < count; ++lane) {
+            output[m * config_.frames + first + lane] = levels[m * kLanes + lane];
         }
-        std::array<float, kLanes> level;
-        for (std::size_t lane = 0; lane < kLanes; ++lane) {
-            const double power_and_floor = std::min(energy[lane] + config_.floor, kLargest);
-            level[lane] = (natural_log(static_cast<float>(power_and_floor)) - mean) * gain;
-        }
-        std::copy_n(level.data(), count, output + m * config_.frames + first);
     }
 }
 

@@ -15,16 +15,18 @@ namespace {
 // A reflectance that is no number counts as 0.
 float reflectance_of(const float* point) { return point[3] > 0.0F ? std::min(point[3], 1.0F) : 0.0F; }
 
-float clip(float value) { return std::min(std::max(value, -1.0F), 1.0F); }
+EDGE_INLINE float height_code(const std::array<double, 4>& base_z, double middle, double gain, float x, float y,
+                              float z) {
+    const double height = base_z[0] * static_cast<double>(x) + base_z[1] * static_cast<double>(y) +
+                          base_z[2] * static_cast<double>(z) + base_z[3];
+    return std::min(std::max(static_cast<float>((height - middle) * gain), -1.0F), 1.0F);
+}
 
 std::size_t index_of(float holder) {
     std::uint32_t index;
     std::memcpy(&index, &holder, sizeof(index));
     return index;
 }
-
-// Cells encoded together: few enough that most runs without a return are skipped.
-constexpr std::size_t kCells = 64;
 
 EDGE_CLONES bool any_depth(const float* depths, std::size_t count) {
     std::int32_t found = 0;
@@ -34,10 +36,26 @@ EDGE_CLONES bool any_depth(const float* depths, std::size_t count) {
     return found != 0;
 }
 
+// Cells encoded together: few enough that most runs without a return are skipped.
+constexpr std::size_t kCells = 64;
+
+// What the cells with a return hold: their depths and points, one array a coordinate so that loops vectorize.
+struct Hits {
+    std::array<float, kCells> depths, x, y, z;
+};
+
 // Depths to codes, in place.
 EDGE_CLONES void encode_depths(float* depths, std::size_t count, float nearest, float gain) {
     for (std::size_t i = 0; i < count; ++i) {
         depths[i] = std::min(std::max(gain * natural_log(depths[i] / nearest) - 1.0F, -1.0F), 1.0F);
+    }
+}
+
+// Heights above `middle` to codes, into z.
+EDGE_CLONES void encode_heights(const std::array<double, 4>& base_z, double middle, double gain, std::size_t count,
+                                Hits& hits) {
+    for (std::size_t i = 0; i < count; ++i) {
+        hits.z[i] = height_code(base_z, middle, gain, hits.x[i], hits.y[i], hits.z[i]);
     }
 }
 
@@ -148,27 +166,35 @@ bool LidarView::wins_tie(const float* challenger, const float* holder) const {
 }
 
 float LidarView::height_code(const float* point) const {
-    const double height = base_z_[0] * static_cast<double>(point[0]) + base_z_[1] * static_cast<double>(point[1]) +
-                          base_z_[2] * static_cast<double>(point[2]) + base_z_[3];
-    return clip(static_cast<float>((height - height_middle_) * height_gain_));
+    return edge::height_code(base_z_, height_middle_, height_gain_, point[0], point[1], point[2]);
 }
 
 void LidarView::encode_block(const float* points, std::size_t start, std::size_t count, float* view) const {
     std::array<std::size_t, kCells> cells;
-    std::array<float, kCells> depths;
-    std::size_t hits = 0;
+    std::array<const float*, kCells> nearest;
+    Hits hits;
+    std::size_t found = 0;
     for (std::size_t cell = start; cell < start + count; ++cell) {
-        cells[hits] = cell;
-        depths[hits] = view[cell];
-        hits += view[cell] != 0.0F ? 1 : 0;
+        cells[found] = cell;
+        hits.depths[found] = view[cell];
+        found += view[cell] != 0.0F ? 1 : 0;
     }
-    encode_depths(depths.data(), hits, static_cast<float>(scale_.z_min), depth_gain_);
-    for (std::size_t i = 0; i < hits; ++i) {
+    for (std::size_t i = 0; i < found; ++i) {
+        nearest[i] = points + 4 * index_of(view[plane_ + cells[i]]);
+        EDGE_PREFETCH(nearest[i]);
+    }
+    for (std::size_t i = 0; i < found; ++i) {
+        hits.x[i] = nearest[i][0];
+        hits.y[i] = nearest[i][1];
+        hits.z[i] = nearest[i][2];
+    }
+    encode_depths(hits.depths.data(), found, static_cast<float>(scale_.z_min), depth_gain_);
+    encode_heights(base_z_, height_middle_, height_gain_, found, hits);
+    for (std::size_t i = 0; i < found; ++i) {
         float* cell = view + cells[i];
-        const float* point = points + 4 * index_of(cell[plane_]);
-        cell[0] = depths[i];
-        cell[plane_] = height_code(point);
-        cell[2 * plane_] = 2.0F * reflectance_of(point) - 1.0F;
+        cell[0] = hits.depths[i];
+        cell[plane_] = hits.z[i];
+        cell[2 * plane_] = 2.0F * reflectance_of(nearest[i]) - 1.0F;
         cell[3 * plane_] = 1.0F;
     }
 }

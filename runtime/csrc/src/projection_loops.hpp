@@ -16,7 +16,8 @@ struct ProjectionLoop {
     double z_max;
 };
 
-constexpr std::size_t kBlock = 256;
+// Points tested together: short, so that few that are not seen are located with those that are.
+constexpr std::size_t kBlock = 64;
 
 // Whether any of the points lies between the two planes `left` and `right` (coefficients of x, y, z, 1; positive
 // is inside): a sweep's points come in the order of their angle, so most of those beside and behind the view can

@@ -17,3 +17,10 @@
 #else
 #define EDGE_INDEPENDENT
 #endif
+
+// Asks for memory that is read soon.
+#if defined(__GNUC__)
+#define EDGE_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define EDGE_PREFETCH(address) static_cast<void>(address)
+#endif

@@ -51,12 +51,15 @@ class PowerSpectrum {
     std::size_t bins() const { return length_ / 2 + 1; }
     std::size_t scratch_size() const;  // doubles
 
-    // signal [length][kLanes] -> power [bins][kLanes].
-    void run(const double* signal, double* power, double* scratch) const;
+    // An even length is transformed as half as many complex numbers, so its samples come in two phases.
+    std::size_t phases() const { return length_ % 2 == 0 ? 2 : 1; }
+
+    // signal [phases][length / phases][kLanes], overwritten -> power [bins][kLanes]; sample i is in phase i % phases.
+    void run(double* signal, double* power, double* scratch) const;
 
  private:
-    void run_even(const double* signal, double* power, double* scratch) const;
-    void run_odd(const double* signal, double* power, double* scratch) const;
+    void run_even(double* signal, double* power, double* scratch) const;
+    void run_odd(double* signal, double* power, double* scratch) const;
 
     std::size_t length_;
     ComplexFft fft_;

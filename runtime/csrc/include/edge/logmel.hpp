@@ -43,8 +43,12 @@ class LogMel {
     };
     void make_filters();
     std::vector<double> mix(const float* samples, std::size_t channels, std::ptrdiff_t stride) const;
-    void load_frames(const double* mono, std::size_t first, std::size_t count, double* signal) const;
-    void write_frames(const double* power, std::size_t first, std::size_t count, float* output) const;
+    template <class Sample>
+    void run_mono(const Sample* mono, float* output) const;
+    template <class Sample>
+    void load_frames(const Sample* mono, std::size_t first, std::size_t count, double* signal) const;
+    void filter(const double* power, double* energies) const;
+    void write_frames(const float* levels, std::size_t first, std::size_t count, float* output) const;
 
     LogMelConfig config_;
     PowerSpectrum spectrum_;
