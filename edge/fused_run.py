@@ -13,8 +13,10 @@ from edge.runtime.atomic import atomic_folder
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine, choose_dialect
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import ConfigError
+from edge.runtime.model_io import GridOutput
 from edge.runtime.pipeline import Pipeline, RunSettings
 from edge.runtime.sinks.jsonl import JsonlSink
+from edge.runtime.sinks.mcap_recorder import McapRecorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,11 +24,25 @@ if TYPE_CHECKING:
 
     from edge.runtime.bundle import Bundle
     from edge.runtime.manifest import Manifest
+    from edge.runtime.sinks.base import Sink
     from edge.runtime.sources.base import Source
     from edge.runtime.trace import Trace
 
 RESULTS_NAME, SETTINGS_NAME = "results.jsonl", "run.yaml"
 OWN_FILES = frozenset({RESULTS_NAME, JSON_NAME, SETTINGS_NAME})
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Where a run's samples and results are recorded to.
+
+    Attributes:
+        path: An MCAP file that does not exist yet.
+        jpeg_quality: 1..100 stores images as JPEG, which a replay no longer gives the same results for.
+    """
+
+    path: Path
+    jpeg_quality: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +82,7 @@ def run_bundle(
     settings: RunSettings | None = None,
     *,
     engine: RunEngine | None = None,
+    recording: Recording | None = None,
     on_result: Callable[[], None] | None = None,
 ) -> RuntimeReport:
     """Runs a bundle and writes `results.jsonl`, `report.json` and `run.yaml` into `out`, all or nothing.
@@ -76,6 +93,7 @@ def run_bundle(
         out: The folder; an earlier run's is replaced, any other is refused.
         settings: Pace and length; virtual time where they are not given.
         engine: Runs the graph; that which suits this host where it is not given.
+        recording: Also records the samples and the results.
         on_result: Called after each result.
 
     Raises:
@@ -86,8 +104,10 @@ def run_bundle(
     check_replaceable(out)
     chosen = engine or open_engine(bundle)
     with atomic_folder(out) as folder:
-        sinks = [JsonlSink(folder / RESULTS_NAME)]
-        pipeline = Pipeline(bundle, source, chosen.engine, sinks, settings, on_result=on_result)
+        recorder = _open_recorder(recording, bundle, source) if recording else None
+        sinks: list[Sink] = [JsonlSink(folder / RESULTS_NAME), *([recorder] if recorder else [])]
+        on_sample = recorder.add_sample if recorder else None
+        pipeline = Pipeline(bundle, source, chosen.engine, sinks, settings, on_result=on_result, on_sample=on_sample)
         trace = pipeline.run()
         runtime = runtime_report(trace, source, chosen.engine.name, settings)
         report = Report(
@@ -128,16 +148,39 @@ def runtime_report(trace: Trace, source: Source, engine: str, settings: RunSetti
     )
 
 
+def _open_recorder(recording: Recording, bundle: Bundle, source: Source) -> McapRecorder:
+    cameras = [output.camera for output in bundle.model_io.outputs if isinstance(output, GridOutput)]
+    return McapRecorder(
+        recording.path,
+        source.rig,
+        description=source.description,
+        simulated=is_simulated(source),
+        camera=next((name for name in cameras if name in source.rig.streams), None),
+        jpeg_quality=recording.jpeg_quality,
+    )
+
+
 def is_simulated(source: Source) -> bool:
-    """Whether nothing of what the source gives was recorded."""
+    """Whether nothing of what the source gives was measured, be it now or in a recording of a simulation."""
+    from edge.runtime.sources.mcap_source import McapSource
     from edge.runtime.sources.simulator import SimulatorSource
 
-    return isinstance(source, SimulatorSource)
+    return isinstance(source, SimulatorSource) or (isinstance(source, McapSource) and source.simulated)
+
+
+def source_notes(source: Source) -> tuple[str, ...]:
+    """What a source decided on its own."""
+    from edge.runtime.sources.mcap_source import McapSource
+    from edge.runtime.sources.merge import MergedSource
+
+    if isinstance(source, MergedSource):
+        return tuple(note for part in source.sources for note in source_notes(part))
+    return source.notes if isinstance(source, McapSource) else ()
 
 
 def _notes(manifest: Manifest, source: Source, engine: RunEngine, trace: Trace) -> tuple[str, ...]:
     data = manifest.data
-    notes = [f"Graph {engine.engine.name}: {engine.reason}."]
+    notes = [f"Graph {engine.engine.name}: {engine.reason}.", *source_notes(source)]
     if data.kind == "none":
         notes.append("The model is untrained: its detections and events mean nothing.")
     elif data.kind == "simulated" and not is_simulated(source):

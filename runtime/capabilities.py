@@ -26,6 +26,11 @@ OPTIONAL_MODULES = {
     "jinja2": ("writing report.html", "train"),
     "matplotlib": ("drawing the report's figures", "train"),
 }
+# All that the extra `mcap` brings, and its parts.
+OPTIONAL_MODULES |= dict.fromkeys(
+    ("mcap", "lz4", "zstandard", "mcap_protobuf", "mcap_ros2", "foxglove_schemas_protobuf", "google"),
+    ("recording and replaying MCAP files", "mcap"),
+)
 
 
 @cache
@@ -45,7 +50,7 @@ def require_module(name: str) -> Any:
         MissingDependencyError: It is absent; the message names the extra that brings it.
     """
     if not has_module(name):
-        purpose, extra = OPTIONAL_MODULES[name]
+        purpose, extra = OPTIONAL_MODULES.get(name) or OPTIONAL_MODULES[name.partition(".")[0]]
         raise MissingDependencyError(
             f"{purpose} needs the Python package {name}, which does not import here",
             f"install it with: pip install 'edge-fusion[{extra}]'",

@@ -74,6 +74,8 @@ class Pipeline:
         settings: Pace and length.
         clock: Of real time; injectable.
         on_result: Called after each result, e.g. to show progress.
+        on_sample: Called with every sample of the run as the source gave it, good or bad, also of streams that the
+            model does not read, e.g. to record it; in real time by the thread that reads ahead.
 
     Raises:
         RigError: The rigs of source and bundle do not fit.
@@ -90,6 +92,7 @@ class Pipeline:
         *,
         clock: Clock | None = None,
         on_result: Callable[[], None] | None = None,
+        on_sample: Callable[[Sample], None] | None = None,
     ) -> None:
         modalities = bundle.model_io.modalities
         self._rig = complete_rig(source.rig, bundle)
@@ -99,7 +102,7 @@ class Pipeline:
         self._fusion = Fusion(bundle, self._rig, engine)
         self._source, self._sinks, self._settings = source, tuple(sinks), settings
         self._clock = clock or MonotonicClock()
-        self._on_result = on_result
+        self._on_result, self._on_sample = on_result, on_sample
 
     @property
     def rig(self) -> Rig:
@@ -138,6 +141,8 @@ class Pipeline:
             first_ns = sample.arrival_ns if first_ns is None else first_ns
             if limit_ns is not None and sample.arrival_ns - first_ns > limit_ns:
                 return
+            if self._on_sample is not None:
+                self._on_sample(sample)
             if sample.stream in self._streams:
                 yield sample
 

@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = ("torch", "onnxruntime", "onnx", "transformers", "cv2", "matplotlib", "jinja2", "scipy", "soundfile")
+_MCAP = ("mcap", "google.protobuf", "foxglove_schemas_protobuf", "lz4", "zstandard")
+HEAVY = (
+    "torch",
+    "onnxruntime",
+    "onnx",
+    "transformers",
+    "cv2",
+    "matplotlib",
+    "jinja2",
+    "scipy",
+    "soundfile",
+    *_MCAP,
+)
 RUNTIME_MODULES = sorted(
     "edge." + ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for path in (ROOT / "runtime").rglob("*.py")

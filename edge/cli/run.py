@@ -10,16 +10,19 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from edge.fused_run import Recording
     from edge.report.contents import RuntimeReport
     from edge.runtime.bundle import Bundle
     from edge.runtime.sources.base import Source
+    from edge.runtime.sources.mcap_source import RecordingOptions
     from edge.runtime.statistics import Distribution
 
 
 def run(
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
     source: Annotated[
-        list[str], typer.Option("--source", help="sim, sim:seed=N, kitti:DIR or STREAM=FILE.wav; may be repeated.")
+        list[str],
+        typer.Option("--source", help="sim, sim:seed=N, kitti:DIR, mcap:FILE or STREAM=FILE.wav; may be repeated."),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for results.jsonl and report.json.")] = Path("runs/run"),
     duration: Annotated[
@@ -35,11 +38,27 @@ def run(
     compute_ms: Annotated[
         float, typer.Option("--compute-ms", min=0, help="What the model takes in virtual time.")
     ] = 10.0,
+    topics: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="STREAM=/topic of an MCAP recording, where it is not clear; may be repeated."),
+    ] = None,
+    rig: Annotated[
+        Path | None, typer.Option("--rig", help="rig.yaml of an MCAP recording; by default its own or the bundle's.")
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option("--record", help="Record all samples and results to this MCAP file.")
+    ] = None,
+    record_jpeg: Annotated[
+        int | None,
+        typer.Option("--record-jpeg", min=1, max=100, help="Record images as JPEG of this quality, not as they are."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the run's figures as JSON.")] = False,
 ) -> None:
     """Synchronize a source's streams, fuse them with a bundle's model, and report ages, gaps and completeness.
 
     Example: edge run runs/demo/bundle --source kitti:2011_09_26_drive_0052_sync --source audio=street.wav --realtime
+
+    A run that --record wrote to a file is repeated byte for byte by --source mcap:FILE; Foxglove shows that file.
     """
     import json
 
@@ -50,8 +69,9 @@ def run(
     from edge.runtime.pipeline import RunSettings
 
     check_replaceable(out)
+    recording = _recording(record, record_jpeg)
     opened = Bundle.open(bundle)
-    given = _open(source, opened, duration)
+    given = _open(source, opened, duration, _recording_options(topics or [], rig, opened))
     engine = open_engine(opened, dialect, threads)
     settings = RunSettings(realtime=realtime, duration_s=duration, compute_ms=compute_ms)
     with Console(stderr=True).status(f"Fusing {given.description[:60]} ...") as status:
@@ -62,7 +82,7 @@ def run(
             fused += 1
             status.update(f"{fused} results")
 
-        report = run_bundle(opened, given, out, settings, engine=engine, on_result=show)
+        report = run_bundle(opened, given, out, settings, engine=engine, recording=recording, on_result=show)
     if as_json:
         typer.echo(json.dumps(report.model_dump(mode="json", by_alias=True)))
         return
@@ -72,9 +92,53 @@ def run(
     for note in _read_notes(out):
         console.print(note, highlight=False)
     console.print(f"Results: {out / 'results.jsonl'}   Report: {out / 'report.json'}", highlight=False)
+    if record:
+        console.print(f"Recording: {record}", highlight=False)
 
 
-def _open(specs: list[str], bundle: Bundle, duration: float | None) -> Source:
+def _recording(path: Path | None, jpeg_quality: int | None) -> Recording | None:
+    """Where to record to; refused before the run where there is something already.
+
+    Raises:
+        ConfigError: The file exists, or a quality is given without one.
+    """
+    from edge.fused_run import Recording
+    from edge.runtime.errors import ConfigError
+    from edge.runtime.sinks.mcap_recorder import check_recordable
+
+    if path is None:
+        if jpeg_quality is not None:
+            raise ConfigError("--record-jpeg is given without --record", "name the file with --record FILE.mcap")
+        return None
+    check_recordable(path)
+    return Recording(path, jpeg_quality)
+
+
+def _recording_options(topics: list[str], rig: Path | None, bundle: Bundle) -> RecordingOptions:
+    """What the command line and the bundle say of an MCAP file.
+
+    Raises:
+        ConfigError: A mapping is malformed.
+        RigError: The rig is not valid.
+    """
+    from edge.runtime.errors import ConfigError
+    from edge.runtime.rig import load_rig
+    from edge.runtime.sources.mcap_source import RecordingOptions
+
+    mapped: dict[str, str] = {}
+    for word in topics:
+        stream, equals, topic = (part.strip() for part in word.partition("="))
+        if not (stream and equals and topic) or stream in mapped:
+            raise ConfigError(
+                f"--map {word} is not one topic of one stream", "write --map STREAM=/topic, once a stream"
+            )
+        mapped[stream] = topic
+    name = f"{rig}, as told" if rig else f"that of the bundle {bundle.manifest.name}"
+    given = load_rig(rig) if rig else bundle.rig
+    return RecordingOptions(mapped, given, name, bundle.model_io.modalities, rig is not None)
+
+
+def _open(specs: list[str], bundle: Bundle, duration: float | None, recording: RecordingOptions) -> Source:
     """Opens the sources and refuses a sound that the model does not listen to.
 
     Raises:
@@ -87,7 +151,9 @@ def _open(specs: list[str], bundle: Bundle, duration: float | None) -> Source:
     from edge.runtime.sources.grammar import open_sources
 
     heard = {item.stream: item.rate_hz for item in bundle.model_io.inputs if isinstance(item, LogMelInput)}
-    source = open_sources(specs, audio_rate_hz=next(iter(heard.values()), None), duration_s=duration)
+    source = open_sources(
+        specs, audio_rate_hz=next(iter(heard.values()), None), duration_s=duration, recording=recording
+    )
     for name, stream in source.rig.streams.items():
         if stream.kind == "audio" and name not in heard:
             near = get_close_matches(name, heard, n=1) or list(heard)

@@ -1,4 +1,4 @@
-"""The words that name sources on the command line: `sim:seed=3`, `kitti:DIR`, `audio=street.wav`."""
+"""The words that name sources on the command line: `sim:seed=3`, `kitti:DIR`, `mcap:FILE`, `audio=street.wav`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from edge.runtime.clock import NS_PER_S
 from edge.runtime.errors import SourceError
 from edge.runtime.sources.audio_file import AudioFileSource
 from edge.runtime.sources.kitti import KittiSource
+from edge.runtime.sources.mcap_source import McapSource, RecordingOptions
 from edge.runtime.sources.merge import MergedSource
 from edge.runtime.sources.simulator import SimulatorSource
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from edge.runtime.sources.base import Source
 
 LEAD_IN_S = 2.0  # sound beside a drive starts this much earlier, so that the first windows are full
-KINDS = ("sim", "kitti")
-FORMS = "sim, sim:seed=3,duration=10, kitti:DIR, STREAM=FILE.wav"
+KINDS = ("sim", "kitti", "mcap")
+FORMS = "sim, sim:seed=3,duration=10, kitti:DIR, mcap:FILE, STREAM=FILE.wav"
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg")
 _SIM_OPTIONS = {"seed": int, "duration": float}
 _STREAM = re.compile(r"([^:=]*)=(.*)", re.DOTALL)  # an equals sign before any colon
@@ -33,31 +34,40 @@ class _SoundSpec(NamedTuple):
     path: Path
 
 
-def open_sources(specs: Sequence[str], *, audio_rate_hz: int | None = None, duration_s: float | None = None) -> Source:
+def open_sources(
+    specs: Sequence[str],
+    *,
+    audio_rate_hz: int | None = None,
+    duration_s: float | None = None,
+    recording: RecordingOptions | None = None,
+) -> Source:
     """Opens what the words name, merged where they are several.
 
-    A sound file beside a KITTI drive is on the drive's clock: it starts 2 s before the drive's first stamp and is
-    looped to its end.
+    A sound file beside a recording is on the recording's clock: it starts 2 s before its first stamp and is looped to
+    its end.
 
     Args:
         specs: Words as in `FORMS`.
         audio_rate_hz: The rate that sound files must have, or None for any.
-        duration_s: Length of a simulated drive that names none, and of sound that is beside no KITTI drive. KITTI
-            drives are given whole.
+        duration_s: Length of a simulated drive that names none, and of sound that is beside no recording. Recordings
+            are given whole.
+        recording: Topics and rig of an MCAP file.
 
     Raises:
         SourceError: A word is unknown or malformed, or a recording is.
         ConfigError: The simulator refuses its options.
     """
-    parsed = [_parse(spec, duration_s) for spec in specs]
-    span = next((source.span_ns for source in parsed if isinstance(source, KittiSource)), None)
+    parsed = [_parse(spec, duration_s, recording) for spec in specs]
+    span = next((source.span_ns for source in parsed if isinstance(source, (KittiSource, McapSource))), None)
     sources = [
         _sound(item, audio_rate_hz, span, duration_s) if isinstance(item, _SoundSpec) else item for item in parsed
     ]
     return sources[0] if len(sources) == 1 else MergedSource(sources)
 
 
-def _parse(spec: str, duration_s: float | None) -> KittiSource | SimulatorSource | _SoundSpec:
+def _parse(
+    spec: str, duration_s: float | None, recording: RecordingOptions | None
+) -> KittiSource | McapSource | SimulatorSource | _SoundSpec:
     stream = _STREAM.fullmatch(spec)
     if stream:
         return _sound_spec(spec, stream[1].strip(), stream[2].strip())
@@ -68,6 +78,10 @@ def _parse(spec: str, duration_s: float | None) -> KittiSource | SimulatorSource
         if not rest:
             raise SourceError(f"source '{spec}' names no folder", "write kitti:DIR")
         return KittiSource(Path(rest).expanduser())
+    if kind == "mcap":
+        if not rest:
+            raise SourceError(f"source '{spec}' names no file", "write mcap:FILE")
+        return McapSource(Path(rest).expanduser(), recording)
     raise SourceError(f"source '{spec}' is of unknown kind '{kind}'{_nearest(kind, KINDS)}", f"use one of: {FORMS}")
 
 

@@ -40,6 +40,11 @@ class MergedSource:
         return "; ".join(source.description for source in self._sources)
 
     @property
+    def sources(self) -> tuple[Source, ...]:
+        """What was merged."""
+        return self._sources
+
+    @property
     def rig(self) -> Rig:
         """All sensors."""
         return self._rig
