@@ -31,7 +31,7 @@ def topic(stream: str, part: str) -> str:
 
 def json_schema(name: str) -> bytes:
     """The JSON schema of one of our own messages; viewers plot and list their fields by it."""
-    return json.dumps({"title": name, **_SCHEMAS[name]}, separators=(",", ":"), sort_keys=True).encode()
+    return json.dumps({"title": name, **_SCHEMAS[name]}, separators=(",", ":")).encode()
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
@@ -65,6 +65,8 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
             "epochs": _BY_NAME,
             "valid": {"type": "boolean"},
             "reason": _TEXT,
+            "level": _TEXT,
+            "levels": {"type": "object", "additionalProperties": _TEXT},
             "detections": {"type": "array", "items": _FOUND},
             "events": {"type": "array", "items": _object({"class": _TEXT, "score": _NUMBER})},
             "outputs": {"type": "object", "additionalProperties": _NUMBERS},

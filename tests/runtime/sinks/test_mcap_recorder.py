@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from edge.runtime.errors import ConfigError, SampleError
-from edge.runtime.mcap_layout import RECORDING, RIG_NAME
+from edge.runtime.mcap_layout import RECORDING, RESULT_SCHEMA, RIG_NAME, json_schema
 from edge.runtime.result import Decoded, Detection, Event, FusedResult
 from edge.runtime.rig import Rig
 from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud, Reading, Sample
@@ -52,6 +52,8 @@ def a_result(seq: int = 0, stamp_ns: int = 1_000_000_000, **changed: Any) -> Fus
         epochs={"camera": 0, "lidar": 0},
         valid=True,
         reason="",
+        level="ok",
+        levels={"camera": "ok", "lidar": "ok"},
         decoded=Decoded((car,), (Event("siren", 0.9),), {"events": np.array([0.5], np.float32)}),
     )
     return dataclasses.replace(made, **changed)
@@ -197,6 +199,15 @@ def test_every_message_is_valid_by_its_own_schema(tmp_path: Path) -> None:
     assert messages["/fused/result"][0] == a_result().to_json()
 
 
+def test_the_schema_of_results_names_every_field_of_a_result() -> None:
+    told = json.loads(json_schema(RESULT_SCHEMA))
+    result = a_result().to_json()
+    assert list(told["properties"]) == list(result)
+    assert sorted(told["required"]) == sorted(result)
+    found = told["properties"]["detections"]["items"]["properties"]
+    assert list(found) == list(result["detections"][0])
+
+
 def test_detections_are_drawn_on_the_image_that_was_fused(tmp_path: Path) -> None:
     ns, ms = 1_000_000_000, 1_000_000
     frames = [Sample("camera", ns + k * 33 * ms, ns + k * 33 * ms + 9, k, some_samples()[0].payload) for k in range(9)]
@@ -272,7 +283,7 @@ def test_times_and_marks_are_where_viewers_and_replays_look(tmp_path: Path) -> N
 def test_a_blind_result_is_recorded_at_the_newest_arrival(tmp_path: Path) -> None:
     from mcap.reader import make_reader
 
-    blind = a_result(ages_ms={}, present=(), valid=False, state="blind", reason="nothing", decoded=Decoded())
+    blind = a_result(ages_ms={}, present=(), valid=False, state="blind", level="blind", decoded=Decoded())
     path = record(tmp_path / "run.mcap", some_samples(), [blind])
     with path.open("rb") as file:
         times = [m.log_time for _, c, m in make_reader(file).iter_messages(topics=["/fused/result"])]
