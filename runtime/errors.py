@@ -54,6 +54,10 @@ class MissingDependencyError(EdgeError):
     """An optional package or device that this call needs is absent."""
 
 
+class RunError(EdgeError):
+    """A thread of a live run has failed; the cause is the exception's `__cause__`."""
+
+
 class GateError(EdgeError):
     """A gate or check refused: the work is well-formed, but its result is not good enough."""
 

@@ -16,10 +16,10 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from edge.runtime.sample import AudioChunk
-from edge.runtime.synchronize.messages import Release
 from edge.runtime.synchronize.policies import Anchored
 from edge.runtime.synchronize.rig_streams import streams_of
 from edge.runtime.synchronize.synced import message_duration_ns, synced_set
+from edge.runtime.synchronize.tally import clock_counts, drop_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from edge.runtime.synchronize.messages import MatchedSet, StreamHealth
     from edge.runtime.synchronize.synced import SyncedSet
 
-# What a sample can be let go of for without having had its chance.
-DROPS = frozenset(Release) - {Release.USED, Release.PASSED, Release.FLUSHED}
 UNUSABLE = "unusable"
 
 
@@ -70,17 +68,13 @@ class Synchronizer:
     @property
     def counts(self) -> dict[str, int]:
         """Everything unusual, as `stream:what`: the reasons of `dropped`, reordered, clock_step, concealed."""
-        return dict(sorted((self._unusual + Counter(self.dropped)).items()) + self._clock_counts())
+        clocks = clock_counts(self._streams.names, self._policy.health)
+        return dict(sorted({**self._unusual, **self.dropped}.items())) | clocks
 
     @property
     def dropped(self) -> dict[str, int]:
         """Samples that were not used, as `stream:reason`."""
-        found = {
-            f"{name}:{why.name.lower()}": count
-            for i, name in enumerate(self._streams.names)
-            for why, count in self._policy.health(i).released.items()
-            if why in DROPS
-        }
+        found = drop_counts(self._streams.names, self._policy.health)
         return found | {key: n for key, n in self._unusual.items() if key.endswith(f":{UNUSABLE}")}
 
     @property
@@ -147,10 +141,3 @@ class Synchronizer:
         for handle, _, _ in self._policy.take_released():
             del self._samples[handle]
         return sets
-
-    def _clock_counts(self) -> list[tuple[str, int]]:
-        counts = []
-        for i, name in enumerate(self._streams.names):
-            health = self._policy.health(i)
-            counts += [(f"{name}:reordered", health.out_of_order), (f"{name}:clock_step", health.epoch)]
-        return [(key, count) for key, count in counts if count]

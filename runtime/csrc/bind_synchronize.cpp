@@ -1,4 +1,6 @@
 // Python bindings of the synchronization policies. Users meet the wrappers in edge.runtime.synchronize.
+#include "bind_synchronize.hpp"
+
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -111,30 +113,39 @@ class Synchronization {
     explicit Synchronization(std::unique_ptr<edge::sync::Policy> policy) : policy_(std::move(policy)) {}
 
     bool push(std::uint32_t stream, Nanos stamp, Nanos arrival, std::uint64_t handle, Nanos duration, Nanos now) {
-        policy_->push({stream, stamp, arrival, handle, duration}, now, outbox_);
+        policy().push({stream, stamp, arrival, handle, duration}, now, outbox_);
         return !outbox_.empty();
     }
     bool advance(Nanos now) {
-        policy_->advance(now, outbox_);
+        policy().advance(now, outbox_);
         return !outbox_.empty();
     }
     bool flush(Nanos now) {
-        policy_->flush(now, outbox_);
+        policy().flush(now, outbox_);
         return !outbox_.empty();
     }
     std::optional<Nanos> next_deadline() const {
-        const Nanos due = policy_->next_deadline_ns();
+        const Nanos due = policy().next_deadline_ns();
         return due == edge::sync::kNever ? std::nullopt : std::optional<Nanos>(due);
     }
     void replay(const Numbers& streams, const Numbers& stamps, const Numbers& arrivals, const Numbers& durations) {
         const std::vector<edge::sync::Message> messages = messages_of(streams, stamps, arrivals, durations);
         const nb::gil_scoped_release release;
-        edge::sync::replay(*policy_, messages.data(), messages.size(), outbox_);
+        edge::sync::replay(policy(), messages.data(), messages.size(), outbox_);
     }
     std::pair<double, std::uint64_t> timed_replay(const Numbers& streams, const Numbers& stamps,
                                                   const Numbers& arrivals, const Numbers& durations);
     nb::object health(std::uint32_t stream) const;
-    edge::sync::Policy& policy() { return *policy_; }
+    edge::sync::Policy& policy() const {
+        if (policy_ == nullptr) {
+            throw std::invalid_argument("the policy was handed over to a thread");
+        }
+        return *policy_;
+    }
+    std::unique_ptr<edge::sync::Policy> hand_over() {
+        static_cast<void>(policy());
+        return std::move(policy_);
+    }
     Outbox& outbox() { return outbox_; }
 
  private:
@@ -164,22 +175,16 @@ std::pair<double, std::uint64_t> Synchronization::timed_replay(const Numbers& st
     Counter counter;
     const nb::gil_scoped_release release;
     const auto start = std::chrono::steady_clock::now();
-    edge::sync::replay(*policy_, messages.data(), messages.size(), counter);
+    edge::sync::replay(policy(), messages.data(), messages.size(), counter);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     return {took.count(), counter.sets};
 }
 
 nb::object Synchronization::health(std::uint32_t stream) const {
-    if (stream >= policy_->streams()) {
+    if (stream >= policy().streams()) {
         throw std::invalid_argument("no such stream");
     }
-    const edge::sync::StreamHealth h = policy_->health(stream);
-    nb::list released;
-    for (const std::uint64_t count : h.released) {
-        released.append(count);
-    }
-    return nb::make_tuple(h.received, released, h.out_of_order, h.negative_delays, h.epoch, h.epoch_offset_ns, h.stuck,
-                          h.delay_ns, h.min_delay_ns, h.offset_estimate_ns, h.drift_ppm);
+    return as_tuple(policy().health(stream));
 }
 
 edge::sync::Absence absence_of(int number) {
@@ -278,4 +283,21 @@ void bind_synchronize(nb::module_& m) {
                       const std::vector<Nanos>&, bool>(),
              "streams"_a, "anchor"_a, "queue_size"_a, "age_penalty"_a, "max_interval_ns"_a, "lower_bounds_ns"_a,
              "remap"_a);
+}
+
+nb::object as_tuple(const edge::sync::StreamHealth& h) {
+    nb::list released;
+    for (const std::uint64_t count : h.released) {
+        released.append(count);
+    }
+    return nb::make_tuple(h.received, released, h.out_of_order, h.negative_delays, h.epoch, h.epoch_offset_ns, h.stuck,
+                          h.delay_ns, h.min_delay_ns, h.offset_estimate_ns, h.drift_ppm);
+}
+
+std::unique_ptr<edge::sync::Policy> hand_over_policy(nb::handle synchronization) {
+    return nb::cast<Synchronization&>(synchronization).hand_over();
+}
+
+const edge::sync::Policy& policy_of(nb::handle synchronization) {
+    return nb::cast<Synchronization&>(synchronization).policy();
 }

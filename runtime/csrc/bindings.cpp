@@ -24,6 +24,7 @@ namespace nb = nanobind;
 
 void bind_histogram(nb::module_& m);    // bind_histogram.cpp
 void bind_synchronize(nb::module_& m);  // bind_synchronize.cpp
+void bind_live(nb::module_& m);         // bind_live.cpp
 
 using namespace nb::literals;
 
@@ -249,6 +250,7 @@ NB_MODULE(_core, m) {
     bind_logmel(m);
     bind_content(m);
     bind_synchronize(m);
+    bind_live(m);
     bind_histogram(m);
     m.def("decode_grid", &decode, "logits"_a.noconvert(), "log_distance"_a.noconvert(), "threshold"_a,
           "distance_ratio"_a);

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 
 class Presence(IntEnum):
@@ -126,3 +127,21 @@ class StreamHealth:
     min_delay_ns: int
     offset_estimate_ns: int
     drift_ppm: float | None
+
+
+MatchedFields: TypeAlias = "tuple[int, int, int, int, bool, list[tuple[int, int, int, list[int], list[int]]]]"
+HealthFields: TypeAlias = "tuple[int, list[int], int, int, int, int, bool, int, int, int, float]"
+
+
+def matched_set(fields: MatchedFields) -> MatchedSet:
+    """A set as the core hands it over."""
+    seq, anchor, emitted, spread, predicted, members = fields
+    named = tuple(Member(Presence(p), stamp, epoch, tuple(h), tuple(s)) for p, stamp, epoch, h, s in members)
+    return MatchedSet(seq, anchor, emitted, spread, predicted, named)
+
+
+def stream_health(fields: HealthFields) -> StreamHealth:
+    """A stream's facts as the core hands them over."""
+    released = {Release(i): count for i, count in enumerate(fields[1]) if count}
+    drift = None if math.isnan(fields[10]) else fields[10]
+    return StreamHealth(fields[0], released, *fields[2:10], drift)

@@ -14,13 +14,12 @@ reason, so that its payload can be freed.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from edge.runtime import _core
 from edge.runtime.errors import ConfigError, SampleError
-from edge.runtime.synchronize.messages import MatchedSet, Member, Presence, Release, Released, StreamHealth
+from edge.runtime.synchronize.messages import MatchedSet, Release, Released, StreamHealth, matched_set, stream_health
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,7 +71,7 @@ class StreamSpec:
         """
         if self.policy not in _ABSENCE:
             raise ConfigError(f"there is no stream policy '{self.policy}'", f"use one of {', '.join(_ABSENCE)}")
-        return _configured(
+        return configured(
             lambda: _core.SyncStream(
                 self.period_ns,
                 self.min_period_ns or 0,
@@ -153,19 +152,15 @@ class Policy:
         Raises:
             ConfigError: There is no such stream.
         """
-        facts = _configured(lambda: self._core.health(stream))
-        released = {Release(i): count for i, count in enumerate(facts[1]) if count}
-        drift = None if math.isnan(facts[10]) else facts[10]
-        return StreamHealth(facts[0], released, *facts[2:10], drift)
+        return stream_health(configured(lambda: self._core.health(stream)))
+
+    @property
+    def core(self) -> _core.Synchronization:
+        """What a thread takes over; the policy is of no use here afterwards."""
+        return self._core
 
     def _sets(self) -> list[MatchedSet]:
-        return [
-            MatchedSet(
-                seq, anchor, emitted, spread, predicted,
-                tuple(Member(Presence(p), stamp, epoch, tuple(h), tuple(s)) for p, stamp, epoch, h, s in members),
-            )
-            for seq, anchor, emitted, spread, predicted, members in self._core.take_sets()
-        ]  # fmt: skip
+        return [matched_set(fields) for fields in self._core.take_sets()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -221,7 +216,7 @@ class Anchored(Policy):
         startup_ns: int = STARTUP_NS,
     ) -> None:
         core_streams = [stream.to_core() for stream in streams]
-        core = _configured(lambda: _core.AnchoredSync(core_streams, anchor, budget_ns, remap, startup_ns))
+        core = configured(lambda: _core.AnchoredSync(core_streams, anchor, budget_ns, remap, startup_ns))
         super().__init__(core)
         self._anchored = core
 
@@ -254,7 +249,7 @@ class Exact(Policy):
         self, streams: Sequence[StreamSpec], *, queue_size: int = 10, monotonic: bool = True, remap: bool = True
     ) -> None:
         core_streams = [stream.to_core() for stream in streams]
-        super().__init__(_configured(lambda: _core.ExactSync(core_streams, queue_size, monotonic, remap)))
+        super().__init__(configured(lambda: _core.ExactSync(core_streams, queue_size, monotonic, remap)))
 
 
 class Optimal(Policy):
@@ -289,7 +284,7 @@ class Optimal(Policy):
         core_streams = [stream.to_core() for stream in streams]
         bounds = list(lower_bounds_ns or ())
         super().__init__(
-            _configured(
+            configured(
                 lambda: _core.OptimalSync(core_streams, anchor, queue_size, age_penalty, max_interval_ns, bounds, remap)
             )
         )
@@ -312,16 +307,15 @@ class Latest(Policy):
 
     def __init__(self, streams: Sequence[StreamSpec], anchor: int, *, remap: bool = True) -> None:
         core_streams = [stream.to_core() for stream in streams]
-        super().__init__(_configured(lambda: _core.LatestSync(core_streams, anchor, remap)))
+        super().__init__(configured(lambda: _core.LatestSync(core_streams, anchor, remap)))
 
 
-def _configured(make: Callable[[], _T]) -> _T:
+def configured(make: Callable[[], _T], remedy: str = "mend the stream's rate, policy or limits in the rig") -> _T:
+    """What `make` gives; the core's refusals become a `ConfigError`."""
     try:
         return make()
     except (ValueError, TypeError) as error:
         problem = (
             str(error).splitlines()[0] if isinstance(error, ValueError) else "a number is of the wrong type or size"
         )
-        raise ConfigError(
-            f"synchronization: {problem}", "mend the stream's rate, policy or limits in the rig"
-        ) from error
+        raise ConfigError(f"synchronization: {problem}", remedy) from error

@@ -1,0 +1,318 @@
+// Python bindings of the thread that matches. Payloads are Python objects, adopted by reference; the thread itself
+// never sees one. Users meet the wrapper in edge.runtime.synchronize.live.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <vector>
+
+#include "bind_synchronize.hpp"
+#include "edge/live/sync_thread.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+using edge::live::Frame;
+using edge::live::LiveConfig;
+using edge::live::ManualClock;
+using edge::live::MatchedSet;
+using edge::live::Push;
+using edge::live::SyncThread;
+using edge::live::Taken;
+using edge::sync::Nanos;
+
+constexpr std::size_t kTakers = 2;                       // one that works on a set, one that takes the next
+constexpr std::size_t kAtOnce = 8;                       // payloads let go of by one push: it stays short
+constexpr Nanos kSlice = 50 * edge::sync::kMillisecond;  // between two looks at whether Ctrl-C was pressed
+
+LiveConfig config_of(std::size_t ring, std::size_t depth, bool drop_newest) {
+    using edge::live::Overflow;
+    return {ring, depth, kTakers, drop_newest ? Overflow::kDropNewest : Overflow::kDropOldest};
+}
+
+class LiveSync {
+ public:
+    LiveSync(nb::handle policy, std::size_t ring, std::size_t depth, bool drop_newest,
+             const std::shared_ptr<ManualClock>& clock);
+    ~LiveSync();
+    LiveSync(const LiveSync&) = delete;
+    LiveSync& operator=(const LiveSync&) = delete;
+
+    int push(std::uint32_t stream, Nanos stamp, Nanos arrival, std::uint64_t seq, Nanos duration, nb::handle payload);
+    int push_without_gil(std::uint32_t stream, Nanos stamp, Nanos arrival, std::uint64_t seq, Nanos duration,
+                         nb::handle payload);
+    nb::object take(std::optional<Nanos> timeout);
+    void close();
+    void finish() { thread_.finish(); }
+    bool settle(Nanos timeout) {
+        const nb::gil_scoped_release release;
+        return thread_.settle(timeout);
+    }
+    nb::object counts(std::uint32_t stream) const;
+    nb::object health(std::uint32_t stream) const { return as_tuple(thread_.health(checked(stream))); }
+    std::size_t reclaim();
+    SyncThread& thread() { return thread_; }
+    void raise_failure() const;
+
+ private:
+    struct Lane {
+        nb::ft_mutex owner;  // with the GIL, that is the lock
+        std::mutex without_gil;
+    };
+
+    std::uint32_t checked(std::uint32_t stream) const {
+        if (stream >= lanes_.size()) {
+            throw std::invalid_argument("no such stream");
+        }
+        return stream;
+    }
+    Taken wait(MatchedSet& set, std::optional<Nanos> timeout);
+    nb::object as_python(const MatchedSet& set) const;
+    std::unique_ptr<MatchedSet> spare();
+    static void let_go(void* const* payloads, std::size_t count) {
+        for (std::size_t i = 0; i < count; ++i) {
+            Py_DECREF(static_cast<PyObject*>(payloads[i]));
+        }
+    }
+
+    SyncThread thread_;
+    std::vector<std::unique_ptr<Lane>> lanes_;
+    nb::ft_mutex spares_mutex_;
+    std::vector<std::unique_ptr<MatchedSet>> spares_;
+};
+
+std::shared_ptr<edge::live::Clock> clock_or_host(const std::shared_ptr<ManualClock>& clock) {
+    if (clock != nullptr) {
+        return clock;
+    }
+    return std::make_shared<edge::live::MonotonicClock>();
+}
+
+LiveSync::LiveSync(nb::handle policy, std::size_t ring, std::size_t depth, bool drop_newest,
+                   const std::shared_ptr<ManualClock>& clock)
+    : thread_(hand_over_policy(policy), config_of(ring, depth, drop_newest), clock_or_host(clock)) {
+    for (std::size_t i = 0; i < thread_.streams(); ++i) {
+        lanes_.push_back(std::make_unique<Lane>());
+    }
+}
+
+// The thread needs no lock of Python's, so that it can be joined while this one holds it.
+LiveSync::~LiveSync() {
+    thread_.stop();
+    void* payloads[kAtOnce];
+    for (std::uint32_t i = 0; i < lanes_.size(); ++i) {
+        while (const std::size_t count = thread_.clear(i, payloads, kAtOnce)) {
+            let_go(payloads, count);
+        }
+    }
+}
+
+int LiveSync::push(std::uint32_t stream, Nanos stamp, Nanos arrival, std::uint64_t seq, Nanos duration,
+                   nb::handle payload) {
+    Lane& lane = *lanes_[checked(stream)];
+    void* back[kAtOnce];
+    std::size_t count = 0;
+    Push result;
+    Py_INCREF(payload.ptr());
+    {
+        const nb::ft_lock_guard lock(lane.owner);
+        count = thread_.reclaim(stream, back, kAtOnce);
+        result = thread_.push(stream, Frame{payload.ptr(), seq, stamp, arrival}, duration);
+    }
+    if (result != Push::kAccepted) {
+        Py_DECREF(payload.ptr());
+    }
+    let_go(back, count);  // last: a payload's end may run anything, a push into this stream too
+    return static_cast<int>(result);
+}
+
+int LiveSync::push_without_gil(std::uint32_t stream, Nanos stamp, Nanos arrival, std::uint64_t seq, Nanos duration,
+                               nb::handle payload) {
+    Lane& lane = *lanes_[checked(stream)];
+    void* back[kAtOnce];
+    std::size_t count = 0;
+    Push result;
+    Py_INCREF(payload.ptr());
+    {
+        const nb::gil_scoped_release release;
+        const std::lock_guard<std::mutex> lock(lane.without_gil);
+        count = thread_.reclaim(stream, back, kAtOnce);
+        result = thread_.push(stream, Frame{payload.ptr(), seq, stamp, arrival}, duration);
+    }
+    if (result != Push::kAccepted) {
+        Py_DECREF(payload.ptr());
+    }
+    let_go(back, count);
+    return static_cast<int>(result);
+}
+
+Taken LiveSync::wait(MatchedSet& set, std::optional<Nanos> timeout) {
+    const Nanos until = timeout ? edge::sync::plus(edge::live::monotonic_now_ns(), *timeout) : edge::sync::kNever;
+    for (;;) {
+        const Nanos left = until == edge::sync::kNever ? kSlice : until - edge::live::monotonic_now_ns();
+        Taken taken;
+        {
+            const nb::gil_scoped_release release;
+            taken = thread_.take(set, std::clamp<Nanos>(left, 0, kSlice));
+        }
+        if (taken != Taken::kTimeout || (until != edge::sync::kNever && left <= kSlice)) {
+            return taken;
+        }
+        if (PyErr_CheckSignals() != 0) {
+            throw nb::python_error();
+        }
+    }
+}
+
+std::unique_ptr<MatchedSet> LiveSync::spare() {
+    {
+        const nb::ft_lock_guard lock(spares_mutex_);
+        if (!spares_.empty()) {
+            std::unique_ptr<MatchedSet> one = std::move(spares_.back());
+            spares_.pop_back();
+            return one;
+        }
+    }
+    return std::make_unique<MatchedSet>(thread_.make_set());
+}
+
+nb::object LiveSync::take(std::optional<Nanos> timeout) {
+    std::unique_ptr<MatchedSet> set = spare();
+    const Taken taken = wait(*set, timeout);
+    if (taken == Taken::kClosed) {
+        raise_failure();
+    }
+    nb::object result = nb::none();
+    if (taken == Taken::kSet) {
+        try {
+            result = as_python(*set);
+        } catch (...) {
+            thread_.release(*set);
+            throw;
+        }
+        thread_.release(*set);
+        reclaim();
+    }
+    const nb::ft_lock_guard lock(spares_mutex_);
+    spares_.push_back(std::move(set));
+    return result;
+}
+
+// Handles become positions in the list of payloads.
+nb::object LiveSync::as_python(const MatchedSet& set) const {
+    nb::list members, payloads;
+    for (std::uint32_t i = 0; i < set.members.size(); ++i) {
+        const edge::live::MatchedMember& member = set.members[i];
+        nb::list positions, stamps;
+        for (std::size_t k = member.first; k < member.first + member.count; ++k) {
+            positions.append(nb::len(payloads));
+            stamps.append(set.stamps_ns[k]);
+            payloads.append(nb::handle(static_cast<PyObject*>(thread_.frame(i, set.handles[k]).payload)));
+        }
+        members.append(
+            nb::make_tuple(static_cast<int>(member.presence), member.stamp_ns, member.epoch, positions, stamps));
+    }
+    const nb::tuple matched =
+        nb::make_tuple(set.seq, set.anchor_stamp_ns, set.emitted_ns, set.spread_ns, set.predicted, members);
+    return nb::make_tuple(matched, payloads);
+}
+
+// Frames of all streams that nobody needs any more, so that none waits for the next push of a silent stream.
+std::size_t LiveSync::reclaim() {
+    void* back[kAtOnce];
+    std::size_t all = 0;
+    for (std::uint32_t i = 0; i < lanes_.size(); ++i) {
+        for (std::size_t count = kAtOnce; count == kAtOnce; all += count) {
+            {
+                const nb::ft_lock_guard lock(lanes_[i]->owner);
+                count = thread_.reclaim(i, back, kAtOnce);
+            }
+            let_go(back, count);
+        }
+    }
+    return all;
+}
+
+void LiveSync::close() {
+    {
+        const nb::gil_scoped_release release;
+        thread_.stop();
+    }
+    reclaim();
+}
+
+void LiveSync::raise_failure() const {
+    if (const std::exception_ptr failure = thread_.failure()) {
+        std::rethrow_exception(failure);
+    }
+}
+
+nb::object LiveSync::counts(std::uint32_t stream) const {
+    const edge::live::LaneCounts counts = thread_.counts(checked(stream));
+    return nb::make_tuple(counts.accepted, counts.ring_full, counts.no_frame, counts.ring_high_water);
+}
+
+std::pair<std::size_t, std::vector<std::size_t>> memory(nb::handle policy, std::size_t ring, std::size_t depth) {
+    const edge::sync::Policy& given = policy_of(policy);
+    const LiveConfig config = config_of(ring, depth, false);
+    std::vector<edge::sync::Room> rooms;
+    std::vector<std::size_t> frames;
+    for (std::uint32_t i = 0; i < given.streams(); ++i) {
+        rooms.push_back(given.room(i));
+        frames.push_back(SyncThread::frames(config, rooms.back()));
+    }
+    return {SyncThread::bytes(config, rooms), frames};
+}
+
+void bind_calls(nb::class_<LiveSync>& bound) {
+    bound
+        .def("push", &LiveSync::push, "stream"_a, "stamp_ns"_a, "arrival_ns"_a, "seq"_a, "duration_ns"_a, "payload"_a,
+             nb::sig("def push(self, stream: int, stamp_ns: int, arrival_ns: int, seq: int, duration_ns: int, payload: "
+                     "object) -> int"))
+        .def("push_without_gil", &LiveSync::push_without_gil, "stream"_a, "stamp_ns"_a, "arrival_ns"_a, "seq"_a,
+             "duration_ns"_a, "payload"_a,
+             nb::sig("def push_without_gil(self, stream: int, stamp_ns: int, arrival_ns: int, seq: int, duration_ns: "
+                     "int, payload: object) -> int"))
+        .def("take", &LiveSync::take, "timeout_ns"_a.none(),
+             nb::sig("def take(self, timeout_ns: int | None) -> tuple[tuple[int, int, int, int, bool, list[tuple[int, "
+                     "int, int, list[int], list[int]]]], list[object]] | None"))
+        .def("finish", &LiveSync::finish)
+        .def("close", &LiveSync::close)
+        .def("settle", &LiveSync::settle, "timeout_ns"_a)
+        .def("reclaim", &LiveSync::reclaim)
+        .def("raise_failure", &LiveSync::raise_failure)
+        .def("counts", &LiveSync::counts, "stream"_a,
+             nb::sig("def counts(self, stream: int) -> tuple[int, int, int, int]"))
+        .def("health", &LiveSync::health, "stream"_a,
+             nb::sig("def health(self, stream: int) -> "
+                     "tuple[int, list[int], int, int, int, int, bool, int, int, int, float]"))
+        .def(
+            "frames_in_use", [](LiveSync& self, std::uint32_t i) { return self.thread().frames_in_use(i); },
+            "stream"_a);
+}
+
+}  // namespace
+
+void bind_live(nb::module_& m) {
+    nb::class_<ManualClock>(m, "ManualClock")
+        .def(nb::init<Nanos>(), "start_ns"_a)
+        .def("now_ns", &ManualClock::now_ns)
+        .def("move_to", &ManualClock::move_to, "now_ns"_a);
+    nb::class_<LiveSync> bound(m, "LiveSync");
+    bound.def(nb::init<nb::handle, std::size_t, std::size_t, bool, std::shared_ptr<ManualClock>>(), "policy"_a,
+              "ring"_a, "depth"_a, "drop_newest"_a, "clock"_a.none());
+    bind_calls(bound);
+    bound.def_prop_ro("sets_dropped", [](LiveSync& self) { return self.thread().sets_dropped(); })
+        .def_prop_ro("sets_waiting", [](LiveSync& self) { return self.thread().sets_waiting(); })
+        .def_prop_ro("wakes", [](LiveSync& self) { return self.thread().wakes(); });
+    m.def("live_memory", &memory, "policy"_a, "ring"_a, "depth"_a);
+}

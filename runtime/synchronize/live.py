@@ -1,0 +1,332 @@
+"""The synchronizer on a thread of its own: sensors push when they have something, sets are taken when they are ready.
+
+The thread is the C++ core's. It runs no Python and never waits for its lock, so that neither a slow consumer nor a
+busy interpreter delays a deadline; and no push ever waits for a consumer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, cast, overload
+
+from edge.runtime import _core
+from edge.runtime.clock import NS_PER_S
+from edge.runtime.errors import ConfigError, RunError, SampleError
+from edge.runtime.sample import AudioChunk, Sample
+from edge.runtime.synchronize.messages import matched_set, stream_health
+from edge.runtime.synchronize.policies import Anchored, Exact, Latest, Optimal, Policy, configured
+from edge.runtime.synchronize.rig_streams import streams_of
+from edge.runtime.synchronize.synced import message_duration_ns, synced_set
+from edge.runtime.synchronize.tally import clock_counts, drop_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from types import TracebackType
+
+    from edge.runtime.rig import Rig
+    from edge.runtime.sample import Payload
+    from edge.runtime.synchronize.messages import StreamHealth
+    from edge.runtime.synchronize.rig_streams import RigStreams
+    from edge.runtime.synchronize.synced import SyncedSet
+
+PolicyName: TypeAlias = Literal["anchored", "exact", "optimal", "latest"]
+OVERRUN = "set:overrun"
+UNUSABLE = "unusable"
+RING = 64
+_POLICIES: dict[str, Callable[[RigStreams], Policy]] = {
+    "anchored": lambda streams: Anchored(streams.specs, streams.anchor, budget_ns=streams.budget_ns),
+    "exact": lambda streams: Exact(streams.specs),
+    "optimal": lambda streams: Optimal(streams.specs, streams.anchor),
+    "latest": lambda streams: Latest(streams.specs, streams.anchor),
+}
+_ACCEPTED, _FAILED = 0, 4
+_SIZES = "give a depth between 1 and 4096 and a ring between 1 and 65536"
+
+
+class ManualClock:
+    """Time that stands still until it is told to move, for tests of live code; meets `edge.runtime.clock.Clock`.
+
+    Only such a clock can be injected into live code: the thread that watches it runs no Python.
+    """
+
+    def __init__(self, start_ns: int = 0) -> None:
+        self.core = _core.ManualClock(start_ns)
+
+    def now_ns(self) -> int:
+        """The instant it stands at."""
+        return self.core.now_ns()
+
+    def move_to(self, now_ns: int) -> None:
+        """Moves on, never back, and wakes whom it is time for."""
+        self.core.move_to(now_ns)
+
+    def wait_until_ns(self, deadline_ns: int) -> None:
+        """Moves there at once."""
+        self.move_to(deadline_ns)
+
+
+class LiveMemory(NamedTuple):
+    """What a live synchronizer holds, known before it is made.
+
+    Attributes:
+        bytes: Rings, frame slots, histories and sets together; payloads are adopted and not in it.
+        frames: By stream, how many payloads it keeps alive at most.
+    """
+
+    bytes: int
+    frames: dict[str, int]
+
+
+class _Lane(NamedTuple):
+    position: int
+    is_sound: bool
+    numbers: count[int]
+
+
+class LiveSynchronizer:
+    """Matches what sensors push, on a thread of its own.
+
+    Payloads are adopted by reference, never copied: do not write into one after pushing it. They are let go of on
+    whatever thread pushes or takes next, and by `close`. Any thread may push, any may take. With `depth` 1 the latest
+    set wins. `close` it, best with `with`.
+
+    Args:
+        rig: Rates, clocks, policies, the anchor and the budget.
+        streams: Those that will be pushed; others are ignored. The anchor may be absent.
+        window_ns: Length of the window of each audio stream.
+        policy: `anchored` alone cuts windows; with another, sound is matched chunk by chunk.
+        depth: Sets that may wait to be taken.
+        overflow: Which set is dropped, and counted, when more come: the `oldest` or the `newest`.
+        ring: Samples of a stream that may wait for the thread.
+        clock: Another than the host's CLOCK_MONOTONIC; arrivals are on it.
+
+    Raises:
+        RigError: The rig lacks a stream.
+        ConfigError: Its numbers contradict each other, or a window was asked of a policy that cuts none.
+    """
+
+    def __init__(
+        self,
+        rig: Rig,
+        streams: Iterable[str],
+        window_ns: Mapping[str, int],
+        *,
+        policy: PolicyName = "anchored",
+        depth: int = 1,
+        overflow: Literal["oldest", "newest"] = "oldest",
+        ring: int = RING,
+        clock: ManualClock | None = None,
+    ) -> None:
+        announced = tuple(streams)
+        self._streams = _streams_for(policy, rig, announced, window_ns)
+        self._lanes = {
+            name: _Lane(i, spec.window_ns > 0, count())
+            for i, (name, spec) in enumerate(zip(self._streams.names, self._streams.specs, strict=True))
+            if name in announced
+        }
+        self._now_ns = time.monotonic_ns if clock is None else clock.now_ns
+        self._unusual: Counter[str] = Counter()
+        core = _POLICIES[policy](self._streams).core
+        core_clock = None if clock is None else clock.core
+        self._core = configured(lambda: _core.LiveSync(core, ring, depth, overflow == "newest", core_clock), _SIZES)
+        self._push = self._core.push
+
+    @staticmethod
+    def memory(
+        rig: Rig,
+        streams: Iterable[str],
+        window_ns: Mapping[str, int],
+        *,
+        policy: PolicyName = "anchored",
+        depth: int = 1,
+        ring: int = RING,
+    ) -> LiveMemory:
+        """What one with these arguments would hold; the arguments and errors are the constructor's."""
+        chosen = _streams_for(policy, rig, tuple(streams), window_ns)
+        core = _POLICIES[policy](chosen).core
+        size, frames = configured(lambda: _core.live_memory(core, ring, depth), _SIZES)
+        return LiveMemory(size, dict(zip(chosen.names, frames, strict=True)))
+
+    @overload
+    def push(self, sample: Sample, /) -> bool: ...
+
+    @overload
+    def push(self, stream: str, stamp_ns: int, payload: Payload, arrival_ns: int | None = None, /) -> bool: ...
+
+    def push(
+        self,
+        sample: Sample | str,
+        stamp_ns: int = 0,
+        payload: Payload | None = None,
+        arrival_ns: int | None = None,
+        /,
+    ) -> bool:
+        """Hands over a sample, or a stream's name, a stamp and a payload; the arrival is now if it is not given.
+
+        Never waits. Samples of streams that were not announced are ignored.
+
+        Returns:
+            Whether it was taken; what was not is counted in `dropped`, save after the end.
+
+        Raises:
+            SampleError: A number does not fit in 64 bits.
+            RunError: The thread has failed.
+        """
+        if not isinstance(sample, Sample):
+            if payload is None or sample not in self._lanes:
+                return False
+            arrived_ns = self._now_ns() if arrival_ns is None else arrival_ns
+            sample = Sample(sample, stamp_ns, arrived_ns, next(self._lanes[sample].numbers), payload)
+        lane = self._lanes.get(sample.stream)
+        if lane is None:
+            return False
+        duration_ns = 0
+        if lane.is_sound:
+            if not (isinstance(sample.payload, AudioChunk) and sample.payload.rate_hz > 0):
+                self._unusual[f"{sample.stream}:{UNUSABLE}"] += 1
+                return False
+            duration_ns = message_duration_ns(sample)
+        try:
+            # With the interpreter's lock, held for the microsecond that this takes: see `push` in bind_live.cpp.
+            result = self._push(lane.position, sample.stamp_ns, sample.arrival_ns, sample.seq, duration_ns, sample)
+        except TypeError as error:
+            raise _not_integers(sample) from error
+        if result == _FAILED:
+            self._raise_failure()
+        return result == _ACCEPTED
+
+    def take(self, timeout_s: float | None = None) -> SyncedSet | None:
+        """The oldest set that waits; waits for one, on the wall clock and without the interpreter's lock.
+
+        Returns:
+            None where the time was over, or where it was closed or finished and nothing is left.
+
+        Raises:
+            RunError: The thread has failed.
+        """
+        try:
+            taken = self._core.take(None if timeout_s is None else max(0, round(timeout_s * NS_PER_S)))
+        except RuntimeError as error:
+            raise _failure(error) from error
+        if taken is None:
+            return None
+        fields, samples = taken
+        one = synced_set(matched_set(fields), self._streams, cast("list[Sample]", samples).__getitem__)
+        self._unusual.update(f"{name}:concealed" for name in one.concealed_ms)
+        return one
+
+    def __iter__(self) -> Iterator[SyncedSet]:
+        """Sets until it is closed, or finished and empty."""
+        while (one := self.take()) is not None:
+            yield one
+
+    def finish(self) -> None:
+        """No more samples: what was pushed is still matched, what waits for a deadline is emitted at once."""
+        self._core.finish()
+
+    def settle(self, timeout_s: float = 10.0) -> bool:
+        """Waits until all that was pushed has been matched and due deadlines have fired; returns whether it has."""
+        return self._core.settle(round(timeout_s * NS_PER_S))
+
+    def close(self) -> None:
+        """Ends the thread at once; what was pushed or waits to be taken is dropped, and all payloads are let go of."""
+        self._core.close()
+
+    def __enter__(self) -> LiveSynchronizer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of all streams that a set tells of."""
+        return self._streams.names
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Everything unusual, as `stream:what`: the reasons of `dropped`, reordered, clock_step, concealed."""
+        clocks = clock_counts(self._streams.names, self._health)
+        return dict(sorted({**self._unusual, **self.dropped}.items())) | clocks
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Samples and sets that were not used, as `stream:reason`.
+
+        Beside the policy's reasons: `ring_full` (the thread is starved), `no_frame` (taken sets were kept too long),
+        `unusable` sound, and `set:overrun` for sets that nobody took in time.
+        """
+        found = drop_counts(self._streams.names, self._health)
+        for i, name in enumerate(self._streams.names):
+            _, ring_full, no_frame, _ = self._core.counts(i)
+            found |= {f"{name}:ring_full": ring_full, f"{name}:no_frame": no_frame}
+        found |= {key: n for key, n in self._unusual.items() if key.endswith(f":{UNUSABLE}")}
+        found[OVERRUN] = self._core.sets_dropped
+        return {key: n for key, n in found.items() if n}
+
+    @property
+    def high_water(self) -> dict[str, int]:
+        """The most samples of each stream that the thread found waiting, as `ring:stream`."""
+        return {f"ring:{name}": self._core.counts(i)[3] for i, name in enumerate(self._streams.names)}
+
+    @property
+    def wakes(self) -> int:
+        """How often a push had to wake the thread."""
+        return self._core.wakes
+
+    @property
+    def waiting(self) -> int:
+        """Sets that wait to be taken."""
+        return self._core.sets_waiting
+
+    @property
+    def held_samples(self) -> int:
+        """How many samples are kept alive."""
+        return sum(self._core.frames_in_use(i) for i in range(len(self._streams.names)))
+
+    def health(self, stream: str) -> StreamHealth:
+        """Delays, clock offset and drift, epochs, and what was let go of.
+
+        Raises:
+            ConfigError: The stream takes no part.
+        """
+        names = self._streams.names
+        if stream not in names:
+            raise ConfigError(f"stream '{stream}' takes no part", f"ask for one of {', '.join(names)}")
+        return self._health(names.index(stream))
+
+    def _health(self, position: int) -> StreamHealth:
+        return stream_health(self._core.health(position))
+
+    def _raise_failure(self) -> None:
+        try:
+            self._core.raise_failure()
+        except RuntimeError as error:
+            raise _failure(error) from error
+
+
+def _streams_for(policy: str, rig: Rig, streams: tuple[str, ...], window_ns: Mapping[str, int]) -> RigStreams:
+    if policy not in _POLICIES:
+        raise ConfigError(f"there is no synchronization policy '{policy}'", f"use one of {', '.join(_POLICIES)}")
+    chosen = streams_of(rig, streams, window_ns)
+    if policy == "anchored":
+        return chosen
+    if any(window_ns.get(name) for name in chosen.names):
+        raise ConfigError(f"the policy '{policy}' cuts no windows of sound", "use 'anchored', or ask for no window")
+    return chosen._replace(specs=tuple(replace(spec, window_ns=0) for spec in chosen.specs))
+
+
+def _failure(error: RuntimeError) -> RunError:
+    return RunError(f"the thread that matches has failed: {error}", "close the synchronizer and start another")
+
+
+def _not_integers(sample: Sample) -> SampleError:
+    return SampleError(
+        f"sample {sample.seq!r} of stream '{sample.stream}' has a number that is no 64-bit integer",
+        "give stamps and arrivals in integer nanoseconds",
+    )
