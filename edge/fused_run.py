@@ -13,6 +13,7 @@ from edge.runtime.atomic import atomic_folder
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine, choose_dialect
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import ConfigError
+from edge.runtime.faults.source import FaultySource
 from edge.runtime.model_io import GridOutput
 from edge.runtime.pipeline import Pipeline, RunSettings
 from edge.runtime.sinks.jsonl import JsonlSink
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge.runtime.bundle import Bundle
+    from edge.runtime.faults.base import Fault
     from edge.runtime.manifest import Manifest
     from edge.runtime.sinks.base import Sink
     from edge.runtime.sources.base import Source
@@ -89,7 +91,7 @@ def run_bundle(
 
     Args:
         bundle: The model.
-        source: What it is run on.
+        source: What it is run on; faults of a `FaultySource` stand in the report.
         out: The folder; an earlier run's is replaced, any other is refused.
         settings: Pace and length; virtual time where they are not given.
         engine: Runs the graph; that which suits this host where it is not given.
@@ -144,6 +146,7 @@ def runtime_report(trace: Trace, source: Source, engine: str, settings: RunSetti
         source=source.description,
         engine=engine,
         time="wall" if settings.realtime else "virtual",
+        faults=tuple(str(fault) for fault in _faults(source)),
         **trace.summary(),
     )
 
@@ -165,6 +168,7 @@ def is_simulated(source: Source) -> bool:
     from edge.runtime.sources.mcap_source import McapSource
     from edge.runtime.sources.simulator import SimulatorSource
 
+    source = _healthy(source)
     return isinstance(source, SimulatorSource) or (isinstance(source, McapSource) and source.simulated)
 
 
@@ -173,9 +177,18 @@ def source_notes(source: Source) -> tuple[str, ...]:
     from edge.runtime.sources.mcap_source import McapSource
     from edge.runtime.sources.merge import MergedSource
 
+    source = _healthy(source)
     if isinstance(source, MergedSource):
         return tuple(note for part in source.sources for note in source_notes(part))
     return source.notes if isinstance(source, McapSource) else ()
+
+
+def _healthy(source: Source) -> Source:
+    return source.source if isinstance(source, FaultySource) else source
+
+
+def _faults(source: Source) -> tuple[Fault, ...]:
+    return source.faults if isinstance(source, FaultySource) else ()
 
 
 def _notes(manifest: Manifest, source: Source, engine: RunEngine, trace: Trace) -> tuple[str, ...]:
@@ -192,6 +205,8 @@ def _notes(manifest: Manifest, source: Source, engine: RunEngine, trace: Trace) 
         notes.append(
             "The model was trained on recorded data, the source is simulated: detections may not be meaningful."
         )
+    if isinstance(source, FaultySource):
+        notes += [f"Fault {fault} hit no sample." for fault, hits in source.hits.items() if not hits]
     if not trace.fused:
         notes.append("Nothing was fused: the source held no anchor.")
     return tuple(notes)
@@ -207,4 +222,6 @@ def _resolved(bundle: Bundle, source: Source, settings: RunSettings, engine: Run
         "realtime": settings.realtime,
         "duration_s": settings.duration_s,
         "compute_ms": None if settings.realtime else settings.compute_ms,
+        "faults": [str(fault) for fault in _faults(source)],
+        "fault_seed": source.seed if isinstance(source, FaultySource) else None,
     }

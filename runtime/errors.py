@@ -30,6 +30,10 @@ class RigError(ConfigError):
     """The sensor rig is incomplete or contradicts itself."""
 
 
+class FaultError(ConfigError):
+    """A fault that is to be injected is malformed, or of a stream that the source does not have."""
+
+
 class SourceError(EdgeError):
     """A recording or a live source is missing, truncated or of another kind than said."""
 

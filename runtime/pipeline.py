@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from edge.runtime.clock import NS_PER_MS, NS_PER_S, MonotonicClock, VirtualClock
+from edge.runtime.faults.recovery import recovery_watch
 from edge.runtime.fusion import Fusion, complete_rig, sound_windows_ns
 from edge.runtime.health import HealthMonitor
 from edge.runtime.read_ahead import ReadAhead
 from edge.runtime.sanity import SanityGate
+from edge.runtime.states import choose_state
 from edge.runtime.synchronizer import Synchronizer
 from edge.runtime.trace import Trace
 
@@ -98,6 +100,7 @@ class Pipeline:
         self._rig = complete_rig(source.rig, bundle)
         self._periods_ns = {name: self._rig.stream(name).period_ns for name in modalities}
         self._streams = tuple(name for name in modalities if name in source.rig.streams)
+        self._complete = choose_state(self._streams, modalities, bundle.states)
         self._windows_ns = sound_windows_ns(bundle.model_io)
         self._fusion = Fusion(bundle, self._rig, engine)
         self._source, self._sinks, self._settings = source, tuple(sinks), settings
@@ -185,6 +188,7 @@ class _Run:
         self._sync = Synchronizer(pipeline._rig, pipeline._streams, pipeline._windows_ns)
         self._next = next(self._samples, None)
         self._waiting: SyncedSet | None = None
+        self._recovery = recovery_watch(pipeline._source, pipeline._complete)
         settings, first_ns = pipeline._settings, self._next.arrival_ns if self._next else 0
         self._pacer: Pacer = (
             _RealTime(pipeline._clock, first_ns) if settings.realtime else _VirtualTime(settings.compute_ms)
@@ -203,6 +207,7 @@ class _Run:
         self._trace.dropped.update(self._sync.dropped)
         for stream in self._pipeline._streams:
             self._trace.add_health(stream, self._sync.health(stream))
+        self._trace.recovery_ns = self._recovery.recovery_ns()
 
     def _catch_up(self, now_ns: int) -> None:
         """Everything that was due up to now, in its order: while the model ran, time went on."""
@@ -254,6 +259,7 @@ class _Run:
         for name in inference.refused:
             self._trace.add_refusal(name, "unusable")
         self._trace.add_result(inference.synced, result, ready_ns)
+        self._recovery.add(ready_ns, result)
         for sink in self._pipeline._sinks:
             sink.write(result)
         if self._pipeline._on_result is not None:

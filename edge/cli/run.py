@@ -52,6 +52,21 @@ def run(
         int | None,
         typer.Option("--record-jpeg", min=1, max=100, help="Record images as JPEG of this quality, not as they are."),
     ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option("--fault", help="Break a stream on purpose: STREAM:KIND@START[+LENGTH][,key=value]; repeatable."),
+    ] = None,
+    fault_seed: Annotated[int, typer.Option("--fault-seed", min=0, help="What the faults' chances are drawn by.")] = 0,
+    max_gap: Annotated[
+        float | None, typer.Option("--max-gap", help="Seconds; exit 3 where results stayed away for longer.")
+    ] = None,
+    min_complete: Annotated[
+        float | None, typer.Option("--min-complete", help="0 to 1; exit 3 where fewer results were complete.")
+    ] = None,
+    max_recovery: Annotated[
+        float | None,
+        typer.Option("--max-recovery", help="Seconds; exit 3 where results stayed incomplete longer after the faults."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the run's figures as JSON.")] = False,
 ) -> None:
     """Synchronize a source's streams, fuse them with a bundle's model, and report ages, gaps and completeness.
@@ -65,13 +80,18 @@ def run(
     from rich.console import Console
 
     from edge.fused_run import check_replaceable, open_engine, run_bundle
+    from edge.run_limits import RunLimits, best_state, check_limits
     from edge.runtime.bundle import Bundle
     from edge.runtime.pipeline import RunSettings
 
     check_replaceable(out)
     recording = _recording(record, record_jpeg)
     opened = Bundle.open(bundle)
-    given = _open(source, opened, duration, _recording_options(topics or [], rig, opened))
+    given = _with_faults(
+        _open(source, opened, duration, _recording_options(topics or [], rig, opened)), fault or [], fault_seed
+    )
+    limits = RunLimits(max_gap_s=max_gap, min_complete=min_complete, max_recovery_s=max_recovery)
+    limits.check_answerable(given)
     engine = open_engine(opened, dialect, threads)
     settings = RunSettings(realtime=realtime, duration_s=duration, compute_ms=compute_ms)
     with Console(stderr=True).status(f"Fusing {given.description[:60]} ...") as status:
@@ -85,7 +105,14 @@ def run(
         report = run_bundle(opened, given, out, settings, engine=engine, recording=recording, on_result=show)
     if as_json:
         typer.echo(json.dumps(report.model_dump(mode="json", by_alias=True)))
-        return
+    else:
+        _print(report, out, record)
+    check_limits(report, limits, best_state(given, opened))
+
+
+def _print(report: RuntimeReport, out: Path, record: Path | None) -> None:
+    from rich.console import Console
+
     console = Console()
     console.print(report.source, highlight=False)
     console.print(summary_table(report))
@@ -94,6 +121,17 @@ def run(
     console.print(f"Results: {out / 'results.jsonl'}   Report: {out / 'report.json'}", highlight=False)
     if record:
         console.print(f"Recording: {record}", highlight=False)
+
+
+def _with_faults(source: Source, texts: list[str], seed: int) -> Source:
+    """The source with the faults that were asked for.
+
+    Raises:
+        FaultError: A fault is malformed, or of a stream that the source does not have.
+    """
+    from edge.runtime.faults import FaultySource, parse_fault
+
+    return FaultySource(source, [parse_fault(text) for text in texts], seed) if texts else source
 
 
 def _recording(path: Path | None, jpeg_quality: int | None) -> Recording | None:
@@ -183,6 +221,8 @@ def summary_table(report: RuntimeReport) -> Table:
         table.add_row(f"{stream} minus anchor, ms", f"{offset:+.3f} mean")
     if report.max_gap_s is not None:
         table.add_row("longest silence, s", f"{report.max_gap_s:.3f}")
+    if report.recovery_s is not None:
+        table.add_row("recovery after the faults, s", f"{report.recovery_s:.3f}")
     return table
 
 
