@@ -208,6 +208,8 @@ def summary_table(report: RuntimeReport) -> Table:
     shares = ", ".join(f"{state} {share:.1%}" for state, share in report.completeness.items())
     table.add_row("fused", f"{report.fused} results for {report.anchors} anchors, {report.predicted} predicted")
     table.add_row("completeness", shares or "-")
+    levels = ", ".join(f"{level} {share:.1%}" for level, share in report.levels.items())
+    table.add_row("level, share of time", levels or "-")
     table.add_row("dropped", ", ".join(f"{reason} {n}" for reason, n in report.dropped.items()) or "none")
     for stream, age in report.age_ms.items():
         table.add_row(f"age of {stream}, ms", _spread(age))

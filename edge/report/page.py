@@ -9,7 +9,9 @@ from edge.report.charts import latency_chart, score_chart
 from edge.report.contents import ALL, SCORE, Report, states_of
 from edge.report.picture import data_uri, frame_png, logmel_png
 from edge.report.table import human_bytes, human_count
+from edge.report.timeline_view import strips_of
 from edge.runtime.capabilities import require_module
+from edge.runtime.health import LEVELS
 from edge.runtime.statistics import minimum_samples
 
 if TYPE_CHECKING:
@@ -35,7 +37,14 @@ def render_page(report: Report, figures: ReportFigures) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        count=human_count, size=human_bytes, ms=_milliseconds, points=_points, row=_distribution_row, words=_words
+        count=human_count,
+        size=human_bytes,
+        ms=_milliseconds,
+        points=_points,
+        row=_distribution_row,
+        words=_words,
+        whole=_whole,
+        signed=_signed,
     )
     text: str = environment.get_template("report.html.j2").render(**_view(report, figures, jinja2.utils.markupsafe))
     return text
@@ -84,6 +93,8 @@ def _view(report: Report, figures: ReportFigures, markup: Any) -> dict[str, Any]
         "frames": [_frame_view(frame) for frame in figures.frames],
         "notes": [*report.notes, *standing_notes(report)],
         "percentiles": _PERCENTILES,
+        "strips": strips_of(report.runtime) if report.runtime else None,
+        "LEVELS": LEVELS,
         "ALL": ALL,
         "SCORE": SCORE,
     }
@@ -135,6 +146,14 @@ def _milliseconds(value: float | None) -> str:
 def _points(value: float, digits: int = 2, sign: str = "") -> str:
     rounded = round(value, digits) or 0.0  # never minus zero
     return f"{rounded:{sign}.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _whole(value: int | None) -> str:
+    return "\N{EN DASH}" if value is None else f"{value:,}"
+
+
+def _signed(value: float | None) -> str:
+    return "\N{EN DASH}" if value is None else _points(value, 2, "+")
 
 
 def _distribution_row(distribution: Distribution) -> list[str]:

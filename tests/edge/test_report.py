@@ -31,6 +31,7 @@ from edge.report import (
 )
 from edge.report import page as page_module
 from edge.report.charts import latency_chart, score_chart
+from edge.report.contents import StreamReport, TimelineSegment
 from edge.report.picture import frame_png, logmel_png
 from edge.report.table import human_bytes, human_count, stage_table
 from edge.runtime.environment import describe_host
@@ -39,6 +40,17 @@ from edge.runtime.result import Detection, Event
 from edge.runtime.statistics import Distribution, compare
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
+CAMERA = StreamReport(
+    received=1_830,
+    refused=3,
+    used=598,
+    epochs=1,
+    offset_ms=-2.125,
+    drift_ppm=18.5,
+    delay_ms=31.25,
+    negative_delays=0,
+    stuck=False,
+)
 HOSTILE = "<script>alert(1)</script>"
 
 
@@ -102,6 +114,17 @@ def _report(**changes: Any) -> Report:
         age_ms={"camera": Distribution.of(range(20, 60))},
         offset_ms={"camera": -10.506},
         max_gap_s=0.164,
+        deadline_misses=17,
+        levels={"ok": 0.913, "degraded": 0.05, "stale": 0.03, "blind": 0.007},
+        level_changes={"ok>blind": 2},
+        modality_levels={"camera": {"ok": 0.98, "stale": 0.02}},
+        timeline=(
+            TimelineSegment(from_s=0, to_s=3, level="ok", state="all"),
+            TimelineSegment(from_s=3, to_s=4.5, level="blind", state="blind"),
+            TimelineSegment(from_s=4.5, to_s=6, level="degraded", state="no_lidar"),
+        ),
+        streams={"lidar": StreamReport(received=610, refused=12), "camera": CAMERA},
+        high_water={"camera_ring": 5},
     )
     fields: dict[str, Any] = {
         "title": "Street",
@@ -204,12 +227,28 @@ def test_page_shows_the_reports_numbers(page: Page) -> None:
         "598",
         "94.0 %",
         "\N{MINUS SIGN}10.506 ms",
+        "ok 91.3 %",
+        "ok to blind 2\N{MULTIPLICATION SIGN}",
+        "camera 98.0 % \N{EN DASH} 2.0 % \N{EN DASH}",
+        "camera 1,830 598 3 +31.25 \N{MINUS SIGN}2.12 +18.50 1 0 no",
+        "lidar 610 \N{EN DASH} 12" + " \N{EN DASH}" * 6,
+        "camera ring 5",
     ):
         assert expected in page.text, expected
     assert "car 12.3 m" in page.text and "heard: horn 91 %" in page.text
     assert "Nothing was downloaded." in page.text
     assert "no figures of a Jetson" in page.text
     assert "p99 needs 299 samples" in page.text
+
+
+def test_page_shows_levels_over_time(page: Page) -> None:
+    strips = [found for found in page.all("div") if found.get("class") == "strip"]
+    assert [strip["role"] for strip in strips] == ["img", "img"]
+    assert "Level over 6 s: ok until 3 s, blind until 4.5 s, degraded until 6 s" in (strips[0]["aria-label"] or "")
+    spans = [found for found in page.all("i") if found.get("title")]
+    assert [s["class"] for s in spans] == ["ok", "blind", "degraded", "state", "blind", "state"]
+    assert sum(float((s["style"] or "").split(";")[0].removeprefix("--v:")) for s in spans[:3]) == pytest.approx(1)
+    assert spans[1]["title"] == "blind, 3 to 4.5 s"
 
 
 def test_page_escapes_what_it_is_given(page: Page) -> None:
