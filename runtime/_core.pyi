@@ -1,4 +1,4 @@
-"""C++ core of edge.runtime; users meet the wrappers in image, lidar_view, logmel and decode."""
+"""C++ core of edge.runtime; users meet the wrappers in image, lidar_view, logmel, deskew and decode."""
 
 from collections.abc import Sequence
 
@@ -69,6 +69,23 @@ def cloud_glance(points: NDArray[np.float32]) -> tuple[int, bool, bool]: ...
 def cloud_fingerprint(points: NDArray[np.float32]) -> tuple[int, bool, bool]: ...
 def cloud_has_returns(points: NDArray[np.float32]) -> bool: ...
 def sound_levels(samples: NDArray[np.float32], full_scale: float) -> tuple[int, bool, bool, float]: ...
+
+class Trajectory:
+    @staticmethod
+    def through_poses(times: NDArray[np.float64], poses: NDArray[np.float64]) -> Trajectory: ...
+    @staticmethod
+    def along_twists(times: NDArray[np.float64], twists: NDArray[np.float64]) -> Trajectory: ...
+    def at(self, time_s: float) -> list[float]: ...
+
+def deskew(
+    motion: Trajectory,
+    motion_from_sensor: Sequence[float],
+    target_s: float,
+    reach_s: float,
+    points: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+    moved: NDArray[np.float32],
+) -> tuple[int, int]: ...
 
 class SyncStream:
     def __init__(
@@ -142,9 +159,7 @@ class ManualClock:
 
 class LiveSync:
     def __init__(self, policy: object, ring: int, depth: int, drop_newest: bool, clock: ManualClock | None) -> None: ...
-    def push(
-        self, stream: int, stamp_ns: int, arrival_ns: int, seq: int, duration_ns: int, payload: object
-    ) -> int: ...
+    def push(self, stream: int, stamp_ns: int, arrival_ns: int, seq: int, duration_ns: int, payload: object) -> int: ...
     def push_without_gil(
         self, stream: int, stamp_ns: int, arrival_ns: int, seq: int, duration_ns: int, payload: object
     ) -> int: ...

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edge.runtime.clock import NS_PER_MS, NS_PER_S
 from edge.runtime.decode import Decoder
-from edge.runtime.errors import BundleError, SampleError
+from edge.runtime.errors import BundleError, RigError, SampleError
 from edge.runtime.model_io import LogMelInput
 from edge.runtime.preprocess import Preprocessor
 from edge.runtime.result import Decoded, FusedResult
+from edge.runtime.rig import MOTION_KINDS
 from edge.runtime.states import BLIND, all_states, choose_state
 
 if TYPE_CHECKING:
@@ -140,8 +141,11 @@ class Fusion:
 def complete_rig(source: Rig, bundle: Bundle) -> Rig:
     """The source's sensors, and from the bundle those that the source lacks: they will be silent.
 
+    Where the source's rig does not say how to deskew, the bundle's holds: the model expects sweeps as it saw them.
+
     Raises:
         BundleError: The bundle has no validated state for what the source gives.
+        RigError: The bundle's motion stream is of another kind in the source.
     """
     modalities = bundle.model_io.modalities
     given = [name for name in modalities if name in source.streams]
@@ -151,8 +155,13 @@ def complete_rig(source: Rig, bundle: Bundle) -> Rig:
             f"but the bundle is validated for {', '.join(bundle.states)} only",
             "add a --source for the missing streams",
         )
-    absent = {n: s for n, s in bundle.rig.streams.items() if n in modalities and n not in source.streams}
-    return source.model_copy(update={"streams": {**source.streams, **absent}})
+    deskew = source.deskew or bundle.rig.deskew
+    wanted = {*modalities, *([deskew.motion] if deskew else [])}
+    absent = {n: s for n, s in bundle.rig.streams.items() if n in wanted and n not in source.streams}
+    completed = source.model_copy(update={"streams": {**source.streams, **absent}, "deskew": deskew})
+    if deskew and completed.stream(deskew.motion).kind not in MOTION_KINDS:
+        raise RigError(f"the source's stream '{deskew.motion}' tells no motion", "rename it: the bundle deskews by it")
+    return completed
 
 
 def sound_windows_ns(model_io: ModelIO) -> dict[str, int]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from edge.runtime.clock import NS_PER_MS, NS_PER_S, MonotonicClock, VirtualClock
+from edge.runtime.deskew import MotionCompensation
 from edge.runtime.faults.recovery import recovery_watch
 from edge.runtime.fusion import Fusion, complete_rig, sound_windows_ns
 from edge.runtime.health import HealthMonitor
@@ -101,6 +102,7 @@ class Pipeline:
         self._periods_ns = {name: self._rig.stream(name).period_ns for name in modalities}
         self._streams = tuple(name for name in modalities if name in source.rig.streams)
         self._complete = choose_state(self._streams, modalities, bundle.states)
+        self._read = {*self._streams, *([self._rig.deskew.motion] if self._rig.deskew else [])}
         self._windows_ns = sound_windows_ns(bundle.model_io)
         self._fusion = Fusion(bundle, self._rig, engine)
         self._source, self._sinks, self._settings = source, tuple(sinks), settings
@@ -137,7 +139,7 @@ class Pipeline:
         return trace
 
     def _samples(self) -> Iterator[Sample]:
-        """Samples of the streams that the model reads, up to the run's length."""
+        """Samples of the streams that the model reads, and of the motion, up to the run's length."""
         limit_ns = None if self._settings.duration_s is None else round(self._settings.duration_s * NS_PER_S)
         first_ns: int | None = None
         for sample in self._source.samples():
@@ -146,7 +148,7 @@ class Pipeline:
                 return
             if self._on_sample is not None:
                 self._on_sample(sample)
-            if sample.stream in self._streams:
+            if sample.stream in self._read:
                 yield sample
 
 
@@ -186,6 +188,7 @@ class _Run:
         self._gate = SanityGate(pipeline._rig)
         self._health = HealthMonitor(pipeline._periods_ns, pipeline._rig.health)
         self._sync = Synchronizer(pipeline._rig, pipeline._streams, pipeline._windows_ns)
+        self._motion = MotionCompensation(pipeline._rig)
         self._next = next(self._samples, None)
         self._waiting: SyncedSet | None = None
         self._recovery = recovery_watch(pipeline._source, pipeline._complete)
@@ -205,9 +208,13 @@ class _Run:
             self._queue(synced)
             self._fuse_latest()
         self._trace.dropped.update(self._sync.dropped)
+        self._trace.dropped.update(self._motion.dropped)
+        self._trace.deskew.update(self._motion.counts)
         for stream in self._pipeline._streams:
             self._trace.add_health(stream, self._sync.health(stream))
         self._trace.recovery_ns = self._recovery.recovery_ns()
+        for stream, health in self._motion.health.items():
+            self._trace.add_health(stream, health)
 
     def _catch_up(self, now_ns: int) -> None:
         """Everything that was due up to now, in its order: while the model ran, time went on."""
@@ -226,6 +233,10 @@ class _Run:
                 return
 
     def _push(self, sample: Sample) -> None:
+        unmoved = self._motion.observe(sample)
+        if unmoved is not None:
+            self._trace.add_arrival(sample.stream, unmoved)
+            return
         reason = self._gate.refusal(sample)
         self._trace.add_arrival(sample.stream, reason)
         if reason:
@@ -243,7 +254,7 @@ class _Run:
         if self._waiting is None:
             return
         synced, self._waiting = self._waiting, None
-        inference = self._pipeline._fusion.run(synced)
+        inference = self._pipeline._fusion.run(self._motion.compensate(synced))
         if inference.times is not None:
             self._pacer.computed()
         self._emit(inference)

@@ -20,6 +20,8 @@ from edge.runtime.sanity_limits import SanityLimits
 
 Matrix4 = Annotated[tuple[tuple[float, ...], ...], Field(min_length=4, max_length=4)]
 IDENTITY: Matrix4 = ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1))
+MOTION_KINDS = ("twist", "pose")
+TO_STAMP = "stamp"
 COEFFICIENTS = {"none": (0,), "plumb_bob": (4, 5), "rational": (8,), "fisheye": (4,)}
 
 
@@ -75,7 +77,7 @@ class Stream(_Strict):
     """One sensor stream.
 
     Attributes:
-        kind: What its payloads are.
+        kind: What its payloads are. A `twist` or `pose` stream tells how the vehicle moves; no model reads it.
         rate_hz: Declared rate; the synchronizer's bounds rest on it.
         clock: The clock that its stamps are on.
         stamp: What a stamp marks.
@@ -94,7 +96,7 @@ class Stream(_Strict):
         sanity: From when on samples that repeat themselves, or are silent or clipped, count as missing.
     """
 
-    kind: Literal["camera", "lidar", "audio", "table"]
+    kind: Literal["camera", "lidar", "audio", "table", "twist", "pose"]
     rate_hz: float = Field(gt=0)
     clock: Literal["ptp", "monotonic", "realtime", "tsc", "sample-counter", "replay"] = "monotonic"
     stamp: Literal["start", "mid", "end", "first-sample"] = "start"
@@ -126,6 +128,21 @@ class Stream(_Strict):
         return round(1e9 / self.rate_hz)
 
 
+class Deskew(_Strict):
+    """How sweeps are compensated for the vehicle's motion while they were taken, where points have times.
+
+    Attributes:
+        motion: The stream of kind `twist` or `pose` that tells the motion.
+        to: The instant that the points are brought to: `stamp`, that of the fused set, or the name of a camera, whose
+            stamp it then is: right for points that are projected into that camera.
+        reach_ms: How far any instant may be from the next motion sample; None for one period of the lidar.
+    """
+
+    motion: str
+    to: str = TO_STAMP
+    reach_ms: float | None = Field(None, gt=0)
+
+
 class Rig(_Strict):
     """All sensors of one vehicle or machine, and which of them sets the pace.
 
@@ -134,6 +151,7 @@ class Rig(_Strict):
         budget_ms: How long after the anchor's arrival the others are waited for, at most.
         streams: By name.
         health: When a level that is reported with the results takes hold, and when it lets go.
+        deskew: How lidar sweeps are compensated for motion; None where they are taken as they come.
     """
 
     schema_version: Literal[1] = Field(1, alias="schema")
@@ -142,11 +160,25 @@ class Rig(_Strict):
     budget_ms: float = Field(60.0, gt=0)
     streams: dict[str, Stream]
     health: HealthPolicy = HealthPolicy()
+    deskew: Deskew | None = None
 
     @model_validator(mode="after")
     def _anchor_exists(self) -> Rig:
         if self.anchor not in self.streams:
             raise ValueError(f"the anchor '{self.anchor}' is not one of the streams {sorted(self.streams)}")
+        if self.streams[self.anchor].kind in MOTION_KINDS:
+            raise ValueError(f"the anchor '{self.anchor}' tells motion only; let a sensor that the model reads lead")
+        return self
+
+    @model_validator(mode="after")
+    def _deskew_fits(self) -> Rig:
+        if self.deskew is None:
+            return self
+        kinds = {name: stream.kind for name, stream in self.streams.items()}
+        if kinds.get(self.deskew.motion) not in MOTION_KINDS:
+            raise ValueError(f"deskew: motion '{self.deskew.motion}' is not one of the twist or pose streams")
+        if self.deskew.to != TO_STAMP and kinds.get(self.deskew.to) != "camera":
+            raise ValueError(f"deskew: to '{self.deskew.to}' is neither '{TO_STAMP}' nor one of the cameras")
         return self
 
     def stream(self, name: str) -> Stream:

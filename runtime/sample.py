@@ -24,7 +24,8 @@ class Image:
 class PointCloud:
     """A lidar sweep: float32 `[N, 4]` x, y, z in metres (sensor frame) and reflectance 0..1.
 
-    `time_offset_s` (float32 `[N]`) is each point's time relative to the sample's stamp, where the sensor tells.
+    `time_offset_s` (float32 `[N]`) is each point's time relative to the sample's stamp, whatever that marks, where
+    the sensor tells and the points were not yet compensated for the motion of the vehicle; otherwise None.
     """
 
     points: NDArray[np.float32]
@@ -47,7 +48,32 @@ class Reading:
     fields: tuple[str, ...]
 
 
-Payload: TypeAlias = Image | PointCloud | AudioChunk | Reading
+@dataclass(frozen=True, slots=True, eq=False)
+class Twist:
+    """Velocities of the vehicle: float64 `[3]` each, linear in m/s and angular in rad/s.
+
+    Of the base frame and expressed in it; where the rig gives the stream a `T_base_from_sensor`, of that sensor's
+    frame and in it, as an inertial unit that stands elsewhere measures.
+    """
+
+    linear: NDArray[np.float64]
+    angular: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pose:
+    """Where the vehicle is in a fixed frame: float64 position `[3]` in metres and unit quaternion `[4]` x, y, z, w.
+
+    The quaternion turns the base frame, or that of the stream's `T_base_from_sensor`, into the fixed one. Only the
+    motion from one pose to the next counts, so it must be continuous: odometry, not a position that jumps when a map
+    corrects it.
+    """
+
+    position: NDArray[np.float64]
+    quaternion: NDArray[np.float64]
+
+
+Payload: TypeAlias = Image | PointCloud | AudioChunk | Reading | Twist | Pose
 
 
 @dataclass(frozen=True, slots=True, eq=False)

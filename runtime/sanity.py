@@ -12,6 +12,8 @@ import numpy as np
 
 from edge.runtime import _core
 from edge.runtime.content_watch import RepeatWatch, SoundWatch, StuckWatch
+from edge.runtime.motion import motion_refusal
+from edge.runtime.rig import MOTION_KINDS
 from edge.runtime.sample import AudioChunk, Image, PointCloud, Reading
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class _Check(Protocol):
 
 
 def _check_of(stream: Stream) -> _Check:
+    if stream.kind in MOTION_KINDS:
+        return _MotionCheck(stream)
     kinds: dict[str, type[_CameraCheck | _LidarCheck | _AudioCheck | _TableCheck]] = {
         "camera": _CameraCheck,
         "lidar": _LidarCheck,
@@ -65,6 +69,14 @@ def _check_of(stream: Stream) -> _Check:
         "table": _TableCheck,
     }
     return kinds[stream.kind](stream)
+
+
+class _MotionCheck:
+    def __init__(self, stream: Stream) -> None:
+        self._kind = stream.kind
+
+    def refusal(self, sample: Sample) -> str:
+        return motion_refusal(sample.payload, self._kind)
 
 
 class _CameraCheck:

@@ -37,6 +37,7 @@ class Trace:
         deadline_misses: Sets that went out because the whole budget had passed, with a stream still awaited.
         states: Results by modality state.
         dropped: Samples and sets that were not used, by reason.
+        deskew: Sweeps that were compensated for motion, and those left as they were by reason.
         max_gap_ns: Longest silence between two results.
         recovery_ns: From the end of the last fault to the next complete result; None without a fault.
         levels: How far the results could be relied on, over the time of the run.
@@ -52,6 +53,7 @@ class Trace:
     deadline_misses: int = 0
     states: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
+    deskew: Counter[str] = field(default_factory=Counter)
     max_gap_ns: int = 0
     recovery_ns: int | None = None
     levels: LevelRecord = field(default_factory=LevelRecord)
@@ -154,6 +156,7 @@ class Trace:
             "deadline_misses": self.deadline_misses,
             "completeness": {state: count / self.fused for state, count in sorted(self.states.items())},
             "dropped": dict(sorted(self.dropped.items())),
+            "deskew": dict(sorted(self.deskew.items())),
             "age_ms": {stream: _milliseconds(ages) for stream, ages in sorted(self._ages.items())},
             "spread_ms": _milliseconds(self._spreads),
             "sync_wait_ms": _milliseconds(self._waits),

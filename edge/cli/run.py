@@ -211,6 +211,8 @@ def summary_table(report: RuntimeReport) -> Table:
     levels = ", ".join(f"{level} {share:.1%}" for level, share in report.levels.items())
     table.add_row("level, share of time", levels or "-")
     table.add_row("dropped", ", ".join(f"{reason} {n}" for reason, n in report.dropped.items()) or "none")
+    if report.deskew:
+        table.add_row("deskew", ", ".join(f"{what} {n}" for what, n in report.deskew.items()))
     for stream, age in report.age_ms.items():
         table.add_row(f"age of {stream}, ms", _spread(age))
     for name in ("spread_ms", "sync_wait_ms", "lag_ms"):

@@ -174,6 +174,8 @@ class RuntimeReport(_Strict):
         deadline_misses: Sets that went out because the budget had passed, with a stream still awaited.
         completeness: Share of the results in each modality state, `blind` included.
         dropped: Samples or results that were discarded, by reason.
+        deskew: Sweeps compensated for motion as `lidar:deskewed`, and those left as they were as `lidar:reason`; empty
+            where the rig names no motion.
         age_ms: Emission minus (offset-corrected) stamp, by modality; `result` is the oldest of each result's.
         spread_ms: Oldest to newest stamp within one result.
         sync_wait_ms: Emission minus arrival of the last sample used: what synchronizing adds.
@@ -202,6 +204,7 @@ class RuntimeReport(_Strict):
     deadline_misses: int = Field(0, ge=0)
     completeness: dict[str, float]
     dropped: dict[str, int] = {}
+    deskew: dict[str, int] = {}
     age_ms: dict[str, Distribution] = {}
     spread_ms: Distribution | None = None
     sync_wait_ms: Distribution | None = None

@@ -10,6 +10,7 @@ from edge.report.figures import FusedFrame
 from edge.report.picture import frame_png
 from edge.runtime.atomic import atomic_file
 from edge.runtime.decode import Decoder
+from edge.runtime.deskew import MotionCompensation
 from edge.runtime.errors import SourceError
 from edge.runtime.fusion import sound_windows_ns
 from edge.runtime.lidar_view import PointProjector
@@ -47,7 +48,7 @@ def fused_moments(
     streams = [s for s in model_io.modalities if s in source.rig.streams]
     preprocessor, decoder = Preprocessor(model_io, rig), Decoder(model_io, rig)
     frames: list[FusedFrame] = []
-    for at, synced in enumerate(_synced(source, streams, model_io)):
+    for at, synced in enumerate(_synced(source, streams, model_io, rig)):
         if at % SKIPPED or len(synced.samples) < len(streams) or not _has_view(synced, model_io):
             continue
         inputs = preprocessor.inputs({name: sample.payload for name, sample in synced.samples.items()})
@@ -71,12 +72,13 @@ def draw_rig(source: Source, model_io: ModelIO, out: Path, rig: Rig | None = Non
         partial.write_bytes(frame_png(frame))
 
 
-def _synced(source: Source, streams: list[str], model_io: ModelIO) -> Iterator[SyncedSet]:
+def _synced(source: Source, streams: list[str], model_io: ModelIO, rig: Rig) -> Iterator[SyncedSet]:
     synchronizer = Synchronizer(source.rig, streams, sound_windows_ns(model_io))
+    motion = MotionCompensation(rig)
     for sample in source.samples():
-        if sample.stream in streams:
-            yield from synchronizer.push(sample)
-    yield from synchronizer.flush()
+        if motion.observe(sample) is None and sample.stream in streams:
+            yield from map(motion.compensate, synchronizer.push(sample))
+    yield from map(motion.compensate, synchronizer.flush())
 
 
 def _has_view(synced: SyncedSet, model_io: ModelIO) -> bool:

@@ -22,6 +22,7 @@
 
 namespace nb = nanobind;
 
+void bind_deskew(nb::module_& m);       // bind_deskew.cpp
 void bind_histogram(nb::module_& m);    // bind_histogram.cpp
 void bind_synchronize(nb::module_& m);  // bind_synchronize.cpp
 void bind_live(nb::module_& m);         // bind_live.cpp
@@ -249,6 +250,7 @@ NB_MODULE(_core, m) {
     bind_image(m);
     bind_logmel(m);
     bind_content(m);
+    bind_deskew(m);
     bind_synchronize(m);
     bind_live(m);
     bind_histogram(m);

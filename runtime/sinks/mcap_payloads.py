@@ -17,7 +17,7 @@ from edge.runtime.sample import AudioChunk, Image, PointCloud, Reading
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edge.runtime.sample import Sample
+    from edge.runtime.sample import Payload, Sample
 
 POINT_FIELDS = ("x", "y", "z", "intensity")
 TIME_FIELD = "time"  # seconds after the message's stamp, as Velodyne's ROS driver calls it
@@ -178,7 +178,7 @@ def _reading(stamp_ns: int, reading: Reading) -> Message:
     return Message(TOPIC_OF["Reading"], READING_SCHEMA, compact_json(content))
 
 
-def _arrays(stamp_ns: int, payload: Image | PointCloud | AudioChunk | Reading) -> Message:
+def _arrays(stamp_ns: int, payload: Payload) -> Message:
     names = payload.__dataclass_fields__
     values = {name: getattr(payload, name) for name in names}
     arrays = {name: _packed(v) for name, v in values.items() if isinstance(v, np.ndarray)}

@@ -19,7 +19,7 @@ class MergedSource:
     """Merges sources in the order of arrival; a `Source`.
 
     Samples that arrive at the same time come in the order of the sources. The rig has all streams; the anchor is
-    that of the first source with a camera or a lidar, the budget the longest.
+    that of the first source with a camera or a lidar, the budget the longest, `deskew` the first that is given.
 
     Args:
         sources: At least one; their arrivals are on the same time axis.
@@ -67,6 +67,7 @@ def _merged(rigs: list[Rig]) -> Rig:
         anchor=next(filter(_sees, rigs), rigs[0]).anchor,
         budget_ms=max(rig.budget_ms for rig in rigs),
         streams=streams,
+        deskew=next((rig.deskew for rig in rigs if rig.deskew), None),
     )
 
 

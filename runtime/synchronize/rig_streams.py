@@ -53,6 +53,11 @@ def streams_of(rig: Rig, streams: Iterable[str], window_ns: Mapping[str, int]) -
     return RigStreams(names, specs, names.index(rig.anchor), round(rig.budget_ms * NS_PER_MS))
 
 
+def spec_of(stream: Stream) -> StreamSpec:
+    """A stream that takes part alone, and not as sound."""
+    return _spec(stream, 0, 0)
+
+
 def usual_delay_ns(stream: Stream) -> int:
     """From a stamp to the arrival, as the rig declares it: the rest of the measurement, then the transport."""
     measuring = _REST[stream.stamp] * stream.period_ns if stream.kind in ("lidar", "audio") else 0.0

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "edge/deskew.hpp"
 #include "edge/grid.hpp"
 #include "edge/image.hpp"
 #include "edge/logmel.hpp"
@@ -104,6 +105,37 @@ bool image(int channels, std::uint64_t expected) {
     return equal("image", digest, expected);
 }
 
+bool deskew(bool by_poses, std::uint64_t expected) {
+    constexpr std::size_t kPoints = 20011, kSamples = 21;
+    constexpr edge::Transform kBaseFromLidar{0.36, 0.48, -0.8, 0.9, -0.8, 0.6, 0, 0.05, 0.48, 0.64, 0.6, 1.73};
+    Draw draw;
+    std::vector<double> times_s;
+    std::vector<edge::Twist> twists;
+    std::vector<edge::Pose> poses;
+    for (std::size_t k = 0; k < kSamples; ++k) {
+        times_s.push_back(0.01 * static_cast<double>(k) - 0.1);
+        twists.push_back({{draw.between(8, 12), draw.between(-1, 1), draw.between(-1, 1)},
+                          {draw.between(-0.5F, 0.5F), draw.between(-0.5F, 0.5F), draw.between(-2, 2)}});
+        const double half = 0.01 * static_cast<double>(k);
+        poses.push_back(
+            {{0.1 * static_cast<double>(k), draw.between(-0.1F, 0.1F), 0}, {0, half, 0, 1 - half * half / 2}});
+    }
+    std::vector<float> points, offsets_s, moved(4 * kPoints);
+    for (std::size_t i = 0; i < kPoints; ++i) {
+        points.insert(points.end(),
+                      {draw.between(-90, 90), draw.between(-90, 90), draw.between(-3, 3), draw.between(0, 1)});
+        offsets_s.push_back(draw.between(-0.05F, 0.05F));
+    }
+    const edge::Trajectory motion =
+        by_poses ? edge::Trajectory::through_poses(times_s, poses) : edge::Trajectory::along_twists(times_s, twists);
+    const edge::Deskewed done =
+        edge::deskew(motion, kBaseFromLidar, 0.013, {0.1}, {points.data(), kPoints}, offsets_s.data(), moved.data());
+    CHECK(done.outcome == edge::DeskewOutcome::kDone);
+    Digest digest;
+    digest.add(moved);
+    return equal("deskew", digest, expected);
+}
+
 bool grid(std::uint64_t expected) {
     constexpr edge::GridShape kShape{3, 24, 78};
     constexpr std::size_t kCells = 24 * 78;
@@ -141,6 +173,8 @@ int main() {
     same &= logmel(401, 0x58fc490f382f1d3dULL);  // a prime length takes another transform
     same &= image(1, 0xe0fb6490509f882fULL);
     same &= image(3, 0xe25d1c90e0ef1616ULL);
+    same &= deskew(false, 0x691c6c3744369bceULL);
+    same &= deskew(true, 0xbba4dbf757a3d698ULL);
     same &= grid(0xee71872e88778533ULL);
     CHECK(same);
 }

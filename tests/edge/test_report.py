@@ -111,6 +111,7 @@ def _report(**changes: Any) -> Report:
         fused=598,
         completeness={"all": 0.94, "no_lidar": 0.05, "blind": 0.01},
         dropped={"stale_lidar": 4},
+        deskew={"lidar:after_motion": 7, "lidar:deskewed": 581},
         age_ms={"camera": Distribution.of(range(20, 60))},
         offset_ms={"camera": -10.506},
         max_gap_s=0.164,
@@ -233,6 +234,7 @@ def test_page_shows_the_reports_numbers(page: Page) -> None:
         "camera 1,830 598 3 +31.25 \N{MINUS SIGN}2.12 +18.50 1 0 no",
         "lidar 610 \N{EN DASH} 12" + " \N{EN DASH}" * 6,
         "camera ring 5",
+        "deskewed 581",
     ):
         assert expected in page.text, expected
     assert "car 12.3 m" in page.text and "heard: horn 91 %" in page.text

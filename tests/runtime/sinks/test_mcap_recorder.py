@@ -20,7 +20,7 @@ from edge.runtime.errors import ConfigError, SampleError
 from edge.runtime.mcap_layout import RECORDING, RESULT_SCHEMA, RIG_NAME, json_schema
 from edge.runtime.result import Decoded, Detection, Event, FusedResult
 from edge.runtime.rig import Rig
-from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud, Reading, Sample
+from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud, Pose, Reading, Sample, Twist
 from edge.runtime.simulate.rig import street_rig
 from edge.runtime.sinks.mcap_recorder import McapRecorder
 from edge.runtime.sinks.mcap_scene import quaternion
@@ -30,12 +30,21 @@ pytest.importorskip("mcap")
 pytest.importorskip("foxglove_schemas_protobuf")
 
 FLOATS = st.floats(width=32)  # with NaN, infinities and negative zero
-KINDS: dict[type, str] = {Image: "camera", PointCloud: "lidar", AudioChunk: "audio", Reading: "weather"}
+KINDS: dict[type, str] = {
+    Image: "camera",
+    PointCloud: "lidar",
+    AudioChunk: "audio",
+    Reading: "weather",
+    Twist: "wheels",
+    Pose: "odometry",
+}
 
 
 def rig_with_table() -> Rig:
     raw = street_rig().model_dump(by_alias=True)
     raw["streams"]["weather"] = {"kind": "table", "rate_hz": 1.0, "fields": ["rain", "wind"]}
+    raw["streams"] |= {"wheels": {"kind": "twist", "rate_hz": 50.0}, "odometry": {"kind": "pose", "rate_hz": 20.0}}
+    raw["deskew"] = {"motion": "wheels", "to": "camera"}
     return Rig.model_validate(raw)
 
 
@@ -106,6 +115,8 @@ def sounds(draw: st.DrawFn) -> AudioChunk:
 
 
 readings = hnp.arrays(np.float32, 2, elements=FLOATS).map(lambda v: Reading(v, ("rain", "wind")))
+twists = st.builds(Twist, *[hnp.arrays(np.float64, 3)] * 2)
+poses = st.builds(Pose, hnp.arrays(np.float64, 3), hnp.arrays(np.float64, 4))
 # What faulty sensors give: other types, shapes and numbers of fields.
 garbage = st.sampled_from(
     [
@@ -119,7 +130,7 @@ garbage = st.sampled_from(
         Reading(np.ones(2, np.float32), ("rain", "rain")),
     ]
 )
-payloads = st.one_of(images(), clouds(), sounds(), readings, garbage)
+payloads = st.one_of(images(), clouds(), sounds(), readings, twists, poses, garbage)
 stamps = st.integers(-(10**18), 2 * 10**18)
 
 
