@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import yaml
 
@@ -18,6 +19,8 @@ from edge.runtime.model_io import GridOutput
 from edge.runtime.pipeline import Pipeline, RunSettings
 from edge.runtime.sinks.jsonl import JsonlSink
 from edge.runtime.sinks.mcap_recorder import McapRecorder
+from edge.runtime.sources.mcap_source import McapSource
+from edge.runtime.sources.merge import MergedSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,10 +108,15 @@ def run_bundle(
     settings = settings or RunSettings()
     check_replaceable(out)
     chosen = engine or open_engine(bundle)
-    with atomic_folder(out) as folder:
-        recorder = _open_recorder(recording, bundle, source) if recording else None
-        sinks: list[Sink] = [JsonlSink(folder / RESULTS_NAME), *([recorder] if recorder else [])]
-        on_sample = recorder.add_sample if recorder else None
+    with atomic_folder(out) as folder, ExitStack() as stack:
+        sinks: list[Sink] = [JsonlSink(folder / RESULTS_NAME)]
+        on_sample = None
+        if recording is not None:
+            recorder = _open_recorder(recording, bundle, source)
+            # The pipeline closes it, unless it cannot even be built; a second time does nothing.
+            stack.callback(recorder.close, complete=False)
+            sinks.append(recorder)
+            on_sample = recorder.add_sample
         pipeline = Pipeline(bundle, source, chosen.engine, sinks, settings, on_result=on_result, on_sample=on_sample)
         trace = pipeline.run()
         runtime = runtime_report(trace, source, chosen.engine.name, settings)
@@ -165,22 +173,28 @@ def _open_recorder(recording: Recording, bundle: Bundle, source: Source) -> Mcap
 
 def is_simulated(source: Source) -> bool:
     """Whether nothing of what the source gives was measured, be it now or in a recording of a simulation."""
-    from edge.runtime.sources.mcap_source import McapSource
     from edge.runtime.sources.simulator import SimulatorSource
 
     source = _healthy(source)
-    return isinstance(source, SimulatorSource) or (isinstance(source, McapSource) and source.simulated)
+    return isinstance(source, SimulatorSource) or (_is_recording(source) and source.simulated)
 
 
-def source_notes(source: Source) -> tuple[str, ...]:
-    """What a source decided on its own."""
-    from edge.runtime.sources.mcap_source import McapSource
-    from edge.runtime.sources.merge import MergedSource
+def recorded_streams(source: Source) -> frozenset[str]:
+    """Streams that come from MCAP recordings, which may hold more than a model reads."""
+    return frozenset(name for part in _parts(source) if _is_recording(part) for name in part.rig.streams)
 
-    source = _healthy(source)
-    if isinstance(source, MergedSource):
-        return tuple(note for part in source.sources for note in source_notes(part))
-    return source.notes if isinstance(source, McapSource) else ()
+
+def _parts(source: Source) -> tuple[Source, ...]:
+    healthy = _healthy(source)
+    return healthy.sources if isinstance(healthy, MergedSource) else (healthy,)
+
+
+def _is_recording(source: Source) -> TypeGuard[McapSource]:
+    return isinstance(source, McapSource)
+
+
+def _recording_notes(source: Source) -> tuple[str, ...]:
+    return tuple(note for part in _parts(source) if _is_recording(part) for note in part.notes)
 
 
 def _healthy(source: Source) -> Source:
@@ -193,7 +207,7 @@ def _faults(source: Source) -> tuple[Fault, ...]:
 
 def _notes(manifest: Manifest, source: Source, engine: RunEngine, trace: Trace) -> tuple[str, ...]:
     data = manifest.data
-    notes = [f"Graph {engine.engine.name}: {engine.reason}.", *source_notes(source)]
+    notes = [f"Graph {engine.engine.name}: {engine.reason}.", *_recording_notes(source)]
     if data.kind == "none":
         notes.append("The model is untrained: its detections and events mean nothing.")
     elif data.kind == "simulated" and not is_simulated(source):

@@ -87,9 +87,8 @@ def run(
     check_replaceable(out)
     recording = _recording(record, record_jpeg)
     opened = Bundle.open(bundle)
-    given = _with_faults(
-        _open(source, opened, duration, _recording_options(topics or [], rig, opened)), fault or [], fault_seed
-    )
+    opened_source = _open(source, opened, duration, _recording_options(source, topics or [], rig, opened))
+    given = _with_faults(opened_source, fault or [], fault_seed)
     limits = RunLimits(max_gap_s=max_gap, min_complete=min_complete, max_recovery_s=max_recovery)
     limits.check_answerable(given)
     engine = open_engine(opened, dialect, threads)
@@ -152,17 +151,19 @@ def _recording(path: Path | None, jpeg_quality: int | None) -> Recording | None:
     return Recording(path, jpeg_quality)
 
 
-def _recording_options(topics: list[str], rig: Path | None, bundle: Bundle) -> RecordingOptions:
+def _recording_options(specs: list[str], topics: list[str], rig: Path | None, bundle: Bundle) -> RecordingOptions:
     """What the command line and the bundle say of an MCAP file.
 
     Raises:
-        ConfigError: A mapping is malformed.
+        ConfigError: A mapping is malformed, or there is no MCAP file that it could be of.
         RigError: The rig is not valid.
     """
     from edge.runtime.errors import ConfigError
     from edge.runtime.rig import load_rig
     from edge.runtime.sources.mcap_source import RecordingOptions
 
+    if (topics or rig) and not any(spec.startswith("mcap:") for spec in specs):
+        raise ConfigError("--map and --rig are for MCAP recordings", "add --source mcap:FILE, or leave them out")
     mapped: dict[str, str] = {}
     for word in topics:
         stream, equals, topic = (part.strip() for part in word.partition("="))
@@ -184,6 +185,7 @@ def _open(specs: list[str], bundle: Bundle, duration: float | None, recording: R
     """
     from difflib import get_close_matches
 
+    from edge.fused_run import recorded_streams
     from edge.runtime.errors import SourceError
     from edge.runtime.model_io import LogMelInput
     from edge.runtime.sources.grammar import open_sources
@@ -192,8 +194,9 @@ def _open(specs: list[str], bundle: Bundle, duration: float | None, recording: R
     source = open_sources(
         specs, audio_rate_hz=next(iter(heard.values()), None), duration_s=duration, recording=recording
     )
+    recorded = recorded_streams(source)
     for name, stream in source.rig.streams.items():
-        if stream.kind == "audio" and name not in heard:
+        if name not in recorded and stream.kind == "audio" and name not in heard:
             near = get_close_matches(name, heard, n=1) or list(heard)
             remedy = f"name it {near[0]}=FILE" if near else "leave that source out"
             raise SourceError(f"the bundle's model takes no sound from a stream '{name}'", remedy)

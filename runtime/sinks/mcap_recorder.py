@@ -88,7 +88,12 @@ class McapRecorder:
         cameras = [name for name, stream in rig.streams.items() if stream.kind == "camera"]
         self._camera = camera or (cameras[0] if len(cameras) == 1 else None)
         self._rig, self._path, self._jpeg = rig, path, jpeg_quality
-        self._origin = {"description": description, "simulated": str(simulated).lower(), "version": FORMAT_VERSION}
+        self._origin = {
+            "description": description,
+            "images": "raw" if jpeg_quality is None else f"jpeg {jpeg_quality}",
+            "simulated": str(simulated).lower(),
+            "version": FORMAT_VERSION,
+        }
         self._compression, self._lock = compression, threading.Lock()
         self._schemas: dict[str, int] = {}
         self._channels: dict[tuple[str, str, tuple[tuple[str, str], ...]], int] = {}

@@ -103,4 +103,4 @@ def _lz4(packed: memoryview, size: int) -> bytes:
     return unpacked
 
 
-_UNPACKERS = {b"": lambda packed, _size: bytes(packed), b"lz4": _lz4, b"zstd": _zstd}
+_UNPACKERS = {b"": lambda packed, _size: packed, b"lz4": _lz4, b"zstd": _zstd}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from edge.runtime.sources.mcap_file import Channel
 
-    Decode = Callable[[bytes], tuple[int, Payload]]
+    Decode = Callable[[memoryview], tuple[int, Payload]]
 
 FOXGLOVE_KINDS = {
     "foxglove.RawImage": "camera",
@@ -81,24 +81,26 @@ def foxglove_decoder(channel: Channel, notes: list[str]) -> Decode:
     }
     payload = payloads[name]
 
-    def decode(data: bytes) -> tuple[int, Payload]:
+    def decode(data: memoryview) -> tuple[int, Payload]:
         message = parsed(data)
         return _stamp(message), payload(message)
 
     return decode
 
 
-def parse_foxglove(name: str) -> Callable[[bytes], Any]:
+def parse_foxglove(name: str) -> Callable[[memoryview], Any]:
     """Decodes messages of a Foxglove schema; raises SampleError where they are none."""
     from edge.runtime.sinks.mcap_payloads import foxglove_class
 
     kind, error = foxglove_class(name), require_module("google.protobuf.message").DecodeError
 
-    def parse(data: bytes) -> Any:
+    def parse(data: memoryview) -> Any:
         try:
-            return kind.FromString(data)
+            message = kind()
+            message.ParseFromString(data)
         except error as raised:
             raise SampleError(f"it is no {name} ({first_line(raised)})", _SENT) from raised
+        return message
 
     return parse
 
@@ -107,7 +109,7 @@ def _stamp(message: Any) -> int:
     return int(message.timestamp.seconds) * NS_PER_S + int(message.timestamp.nanos)
 
 
-def _own_cloud(data: bytes) -> tuple[int, Payload]:
+def _own_cloud(data: memoryview) -> tuple[int, Payload]:
     message = parse_foxglove("PointCloud")(data)
     columns = _OWN_COLUMNS.get(message.point_stride)
     if columns is None or len(message.data) % message.point_stride:
@@ -149,9 +151,9 @@ def sound(kind: str, channels: int, rate_hz: int, data: bytes) -> AudioChunk:
     return AudioChunk(np.ascontiguousarray(values if full == 1.0 else values / np.float32(full)), rate_hz)
 
 
-def _json(data: bytes) -> Mapping[str, Any]:
+def _json(data: memoryview) -> Mapping[str, Any]:
     try:
-        content = json.loads(data)
+        content = json.loads(bytes(data))
     except ValueError as error:
         raise SampleError(f"it is no JSON ({first_line(error)})", _SENT) from error
     if not isinstance(content, dict) or not isinstance(content.get("stamp_ns"), int):
@@ -159,7 +161,7 @@ def _json(data: bytes) -> Mapping[str, Any]:
     return content
 
 
-def _reading(data: bytes) -> tuple[int, Payload]:
+def _reading(data: memoryview) -> tuple[int, Payload]:
     content = _json(data)
     try:
         values = {str(k): _NO_NUMBERS[v] if isinstance(v, str) else float(v) for k, v in content["values"].items()}
@@ -168,7 +170,7 @@ def _reading(data: bytes) -> tuple[int, Payload]:
     return content["stamp_ns"], Reading(np.array(list(values.values()), np.float32), tuple(values))
 
 
-def _arrays(data: bytes) -> tuple[int, Payload]:
+def _arrays(data: memoryview) -> tuple[int, Payload]:
     content = _json(data)
     try:
         kind = _PAYLOADS[content["payload"]]

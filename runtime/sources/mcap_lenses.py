@@ -46,7 +46,7 @@ def _recorded(file: McapFile, topic: str) -> _Lens | None:
     for channel in file.channels.values():
         if _is_calibration(channel) and channel.topic.rpartition("/")[0] == folder:
             first = next(file.messages([channel.id]), None)
-            return None if first is None else _lens(channel, bytes(first.data))
+            return None if first is None else _lens(channel, first.data)
     return None
 
 
@@ -54,7 +54,7 @@ def _is_calibration(channel: Channel) -> bool:
     return channel.type == FOXGLOVE_CALIBRATION or ros2_name(channel.type) == CAMERA_INFO
 
 
-def _lens(channel: Channel, data: bytes) -> _Lens | None:
+def _lens(channel: Channel, data: memoryview) -> _Lens | None:
     try:
         if channel.type == FOXGLOVE_CALIBRATION:
             return _of(parse_foxglove("CameraCalibration")(data), "K", "P")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge.runtime.sample import AudioChunk, Payload, PointCloud
     from edge.runtime.sources.mcap_file import Channel
 
-    Decode = Callable[[bytes], tuple[int | None, Payload]]
+    Decode = Callable[[memoryview], tuple[int | None, Payload]]
 
 ROS2_KINDS = {
     "sensor_msgs/Image": "camera",
@@ -47,7 +47,7 @@ def ros2_name(schema: str) -> str:
     return schema.replace("/msg/", "/")
 
 
-def parser(channel: Channel) -> Callable[[bytes], Any]:
+def parser(channel: Channel) -> Callable[[memoryview], Any]:
     """Decodes the messages of a channel into objects with the schema's fields.
 
     Raises:
@@ -65,9 +65,9 @@ def parser(channel: Channel) -> Callable[[bytes], Any]:
     except Exception as error:  # the errors of its schema parser have no other base in common
         raise SampleError(f"the schema of {channel.type} cannot be parsed ({first_line(error)})", _SENT) from error
 
-    def parse(data: bytes) -> Any:
+    def parse(data: memoryview) -> Any:
         try:
-            return decode(data)
+            return decode(bytes(data))  # the decoder cuts strings out of it, which views cannot give
         except errors as error:
             raise SampleError(f"it is no {channel.type} ({first_line(error)})", _SENT) from error
 
@@ -102,7 +102,7 @@ def ros2_decoder(channel: Channel, notes: list[str], sound_format: Callable[[], 
     }
     payload = payloads[name]
 
-    def decode(data: bytes) -> tuple[int | None, Payload]:
+    def decode(data: memoryview) -> tuple[int | None, Payload]:
         message = parse(data)
         try:
             stamp_ns = _stamp(message) if hasattr(message, "header") else None
@@ -113,7 +113,7 @@ def ros2_decoder(channel: Channel, notes: list[str], sound_format: Callable[[], 
     return decode
 
 
-def read_sound_format(channel: Channel, data: bytes) -> SoundFormat:
+def read_sound_format(channel: Channel, data: memoryview) -> SoundFormat:
     """What an AudioInfo message says.
 
     Raises:

@@ -59,7 +59,7 @@ class _Feed:
     stream: str
     channel: Channel
     epoch: int | None  # None where the recording is not ours
-    decode: Callable[[bytes], tuple[int | None, Payload]]
+    decode: Callable[[memoryview], tuple[int | None, Payload]]
 
 
 class McapSource:
@@ -82,6 +82,8 @@ class McapSource:
         self._file, self._path = McapFile(path), path
         self._origin = self._file.metadata(RECORDING)
         self._notes: list[str] = []
+        if self._origin is not None and "jpeg" in self._origin.get("images", ""):
+            self._notes.append("images were recorded as JPEG, so results are not those of the recorded run")
         self._rig = self._choose_rig(options)
         channels = self._choose_channels(options)
         self._feeds = {c.id: f for name, found in channels.items() for c in found for f in [self._feed(name, c)]}
@@ -139,7 +141,7 @@ class McapSource:
 
     def _decoded(self, feed: _Feed, message: Message) -> tuple[int | None, Payload]:
         try:
-            return feed.decode(bytes(message.data))
+            return feed.decode(message.data)
         except SampleError as error:
             raise SourceError(
                 f"{self._path}: message {message.sequence} on {feed.channel.topic} cannot be used: {error.problem}",
@@ -217,7 +219,7 @@ class McapSource:
         if len(infos) != 1:
             return None
         first = next(self._file.messages([infos[0].id]), None)
-        return None if first is None else read_sound_format(infos[0], bytes(first.data))
+        return None if first is None else read_sound_format(infos[0], first.data)
 
     def _note_rates(self, channels: Mapping[str, Sequence[Channel]]) -> None:
         seconds = (self.span_ns[1] - self.span_ns[0]) / NS_PER_S

@@ -99,7 +99,7 @@ def _check_one_type(path: Path, channels: list[Channel]) -> None:
         named = " and ".join(sorted(t or "none" for t, _ in types))
         raise SourceError(
             f"{path}: {channels[0].topic} holds two types: {named}",
-            "split it: mcap filter writes a file with the messages of one of them",
+            "record each type on a topic of its own",
         )
 
 

@@ -287,8 +287,31 @@ def test_times_and_marks_are_where_viewers_and_replays_look(tmp_path: Path) -> N
     assert (rig.name, rig.media_type) == (RIG_NAME, "application/yaml")
     assert (about.name, about.metadata) == (
         RECORDING,
-        {"description": "a street", "simulated": "true", "version": "1"},
+        {"description": "a street", "images": "raw", "simulated": "true", "version": "1"},
     )
+
+
+def test_the_index_tells_what_the_file_holds(tmp_path: Path) -> None:
+    """What `mcap doctor` looks at: counts, spans and chunks of the summary against a reading from end to end."""
+    from mcap.reader import NonSeekingReader, make_reader
+
+    image = Image(np.random.default_rng(0).integers(0, 255, (700, 900, 3), np.uint8))
+    samples = [Sample("camera", n, 2 * n, n, image) for n in range(9)]
+    path = record(tmp_path / "run.mcap", samples, [a_result(n, 1_000_000 * n) for n in range(20)])
+    with path.open("rb") as file:
+        linear = [(m.log_time, c.id) for _, c, m in NonSeekingReader(file, validate_crcs=True).iter_messages()]
+    with path.open("rb") as file:
+        reader = make_reader(file, validate_crcs=True)
+        indexed = [(m.log_time, c.id) for _, c, m in reader.iter_messages()]
+        summary = reader.get_summary()
+    assert summary is not None
+    counted = summary.statistics
+    assert counted is not None
+    assert sorted(indexed) == sorted(linear)
+    assert counted.message_count == len(linear) == sum(counted.channel_message_counts.values())
+    assert (counted.message_start_time, counted.message_end_time) == (min(linear)[0], max(linear)[0])
+    assert len(summary.chunk_indexes) == counted.chunk_count > 2
+    assert all(chunk.compression == "lz4" and chunk.message_index_offsets for chunk in summary.chunk_indexes)
 
 
 def test_a_blind_result_is_recorded_at_the_newest_arrival(tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ import pytest
 
 from edge.runtime.clock import NS_PER_S
 from edge.runtime.errors import EdgeError, SourceError
+from edge.runtime.sample import PointCloud, Sample
+from edge.runtime.simulate.rig import street_rig
+from edge.runtime.sinks.mcap_recorder import McapRecorder
 from edge.runtime.sources.audio_file import AudioFileSource
 from edge.runtime.sources.grammar import FORMS, LEAD_IN_S, open_sources
 from edge.runtime.sources.kitti import KittiSource
@@ -82,6 +85,24 @@ def test_sound_beside_a_drive_is_on_its_clock(shared_data: Path, street: Path, s
     assert [s.arrival_ns for s in samples] == sorted(s.arrival_ns for s in samples)
 
 
+def test_sound_beside_a_recording_is_on_its_clock(tmp_path: Path, street: Path) -> None:
+    pytest.importorskip("mcap")
+    streets = street_rig()
+    seen = streets.model_copy(update={"streams": {k: v for k, v in streets.streams.items() if k != "audio"}})
+    recorder = McapRecorder(tmp_path / "a.mcap", seen)
+    for n in range(5):
+        cloud = PointCloud(np.ones((2, 4), np.float32))
+        recorder.add_sample(Sample("lidar", n, 50 * NS_PER_S + n * NS_PER_S // 10, n, cloud))
+    recorder.close(complete=True)
+    source = open_sources([f"mcap:{tmp_path / 'a.mcap'}", f"audio={street}"], audio_rate_hz=8000)
+    samples = list(source.samples())
+    sound = [s for s in samples if s.stream == "audio"]
+    last = max(s.arrival_ns for s in samples if s.stream == "lidar")
+    assert sound[0].stamp_ns == 50 * NS_PER_S - round(LEAD_IN_S * NS_PER_S)
+    assert 0 <= sound[-1].arrival_ns - last < NS_PER_S // 50
+    assert len(samples) - len(sound) == 5
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
@@ -92,6 +113,9 @@ def test_sound_beside_a_drive_is_on_its_clock(shared_data: Path, street: Path, s
         ("kitti", "names no folder"),
         ("kitti:", "names no folder"),
         ("kitti:/nowhere/at=all", "there is no folder /nowhere/at=all"),
+        ("mcap:", "names no file"),
+        ("mcap:/nowhere.mcap", "there is no recording /nowhere.mcap"),
+        ("mcab:x", "unknown kind 'mcab' .did you mean 'mcap'"),
         ("sim:sed=3", "no option 'sed' .did you mean 'seed'"),
         ("sim:3", "no option '3'"),
         ("sim:seed", "seed has no value"),

@@ -190,12 +190,14 @@ BROKEN: dict[str, tuple[Callable[[bytearray], None], str]] = {
 }
 
 
-@pytest.mark.parametrize("compression", [LZ4, ZSTD])
-@pytest.mark.parametrize("case", BROKEN)
+LZ4_ONLY = {"unknown compression", "long content"}  # they are patched where the name lz4 is, or ends
+
+
+@pytest.mark.parametrize(
+    ("case", "compression"), [*((c, LZ4) for c in BROKEN), *((c, ZSTD) for c in BROKEN if c not in LZ4_ONLY)]
+)
 def test_a_broken_file_is_refused_with_its_cause(tmp_path: Path, case: str, compression: Any) -> None:
     spoil, message = BROKEN[case]
-    if compression == ZSTD and case in ("unknown compression", "long content"):
-        pytest.skip("the same as with lz4")
     path = write(tmp_path / "a.mcap", compression=compression, chunk_size=10**6)
     content = bytearray(path.read_bytes())
     spoil(content)

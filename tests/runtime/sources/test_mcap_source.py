@@ -28,6 +28,7 @@ from foxglove_schemas_protobuf.RawImage_pb2 import RawImage  # noqa: E402
 from google.protobuf.timestamp_pb2 import Timestamp  # noqa: E402
 
 NOW = Timestamp(seconds=17, nanos=5)
+NAMELESS = PackedElementField(name="x", offset=0, type=PackedElementField.UNKNOWN)
 OPTIONS = RecordingOptions(rig=street_rig(), rig_name="that of the bundle")
 
 
@@ -91,7 +92,10 @@ def test_foxglove_messages_by_others(tmp_path: Path) -> None:
         (CompressedImage(format="jpeg", data=b""), "0 bytes of 'jpeg'"),
         (cloud_message(point_stride=0), "no points of 0"),
         (cloud_message(data=b"123"), "3 bytes are no points of 20"),
-        (cloud_message(fields=[PackedElementField(name="x", offset=0, type=PackedElementField.UNKNOWN)]), "field 'x' has no known type"),
+        (
+            cloud_message(fields=[PackedElementField(name="x", offset=0, type=PackedElementField.UNKNOWN)]),
+            "field 'x' has no known type",
+        ),
         (RawAudio(data=b"12", format="opus", sample_rate=8000, number_of_channels=1), "'opus' is none of"),
         (RawAudio(data=b"123", format="pcm-s16", sample_rate=8000, number_of_channels=1), "3 bytes are no 1 channels"),
         (RawAudio(data=b"12", format="pcm-s16", sample_rate=8000), "no 0 channels"),
