@@ -17,6 +17,8 @@ from edge.cli import app
 from edge.fused_run import Recording, run_bundle
 from edge.runtime.bundle import Bundle
 from edge.runtime.errors import ConfigError, EdgeError, SourceError
+from edge.runtime.faults.grammar import KINDS, parse_fault
+from edge.runtime.faults.source import FaultySource
 from edge.runtime.rig import Rig
 from edge.runtime.sample import AudioChunk, Image, PointCloud, Sample
 from edge.runtime.simulate.rig import street_rig
@@ -222,3 +224,23 @@ def test_another_rig_may_be_named(small_bundle: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert any(f"the rig is {rig}, as told" in note for note in report(tmp_path / "b")["notes"])
     assert results(tmp_path / "a") != results(tmp_path / "b")
+
+
+NEEDED = {"late": ",by=50ms", "clock-step": ",by=-5s", "drift": ",ppm=300", "offset": ",by=40ms"}
+
+
+def test_every_fault_of_the_library_replays_to_the_byte(small_bundle: Path, tmp_path: Path) -> None:
+    """Each kind on each stream for 200 ms, one after the other."""
+    words = [
+        f"{stream}:{kind}@{1000 + 200 * n}ms+200ms{NEEDED.get(kind, '')}"
+        for n, kind in enumerate(KINDS)
+        for stream in ("camera", "lidar", "audio")
+    ]
+    bundle, film = Bundle.open(small_bundle), tmp_path / "faults.mcap"
+    source = FaultySource(SimulatorSource(4, 1.5 + 0.2 * len(KINDS)), [parse_fault(word) for word in words], seed=3)
+    first = run_bundle(bundle, source, tmp_path / "first", recording=Recording(film))
+    second = run_bundle(bundle, McapSource(film), tmp_path / "second")
+    assert results(tmp_path / "first") == results(tmp_path / "second")
+    assert first.dropped == second.dropped
+    assert len(first.dropped) > 5
+    assert sum(source.hits.values()) > 100
