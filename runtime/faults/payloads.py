@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import singledispatch
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
 from edge.runtime.faults.base import ChanceFault, Fault, Share
-from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud, Reading
+from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud, Pose, Reading, Twist
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edge.runtime.faults.base import Alter
     from edge.runtime.sample import Sample
 
+_F = TypeVar("_F", np.float32, np.float64)
 _NOT_FINITE = np.array([np.nan, np.inf, -np.inf], np.float32)
 
 
@@ -61,7 +62,8 @@ class Empty(ChanceFault):
 class WrongSize(ChanceFault):
     """A sample is not of the size that the rig says.
 
-    An image has half the width and height, a sweep no reflectance, sound half the rate, a reading a field too many.
+    An image has half the width and height, a sweep no reflectance, sound half the rate, a reading a field too many,
+    a twist an axis too many, a pose no scalar in its quaternion.
     """
 
     order = 2
@@ -121,6 +123,16 @@ def _(payload: Reading) -> Reading:
     return Reading(payload.values[:0], ())
 
 
+@emptied.register
+def _(payload: Twist) -> Twist:
+    return Twist(payload.linear[:0], payload.angular[:0])
+
+
+@emptied.register
+def _(payload: Pose) -> Pose:
+    return Pose(payload.position[:0], payload.quaternion[:0])
+
+
 @singledispatch
 def resized(payload: Any) -> Payload:
     """A payload of the same kind that is not of its size.
@@ -151,6 +163,16 @@ def _(payload: Reading) -> Reading:
     return Reading(np.append(payload.values, np.float32(0)), (*payload.fields, "unexpected"))
 
 
+@resized.register
+def _(payload: Twist) -> Twist:
+    return Twist(payload.linear, np.append(payload.angular, 0.0))
+
+
+@resized.register
+def _(payload: Pose) -> Pose:
+    return Pose(payload.position, payload.quaternion[:3])
+
+
 def _spoiled(payload: Payload, share: float, random: np.random.Generator) -> Payload:
     if isinstance(payload, Image):
         gone = random.random(payload.pixels.shape[:2]) < share
@@ -161,11 +183,15 @@ def _spoiled(payload: Payload, share: float, random: np.random.Generator) -> Pay
         return replace(payload, points=_not_finite(payload.points, share, random))
     if isinstance(payload, AudioChunk):
         return replace(payload, samples=_not_finite(payload.samples, share, random))
+    if isinstance(payload, Twist):
+        return Twist(_not_finite(payload.linear, share, random), _not_finite(payload.angular, share, random))
+    if isinstance(payload, Pose):
+        return replace(payload, position=_not_finite(payload.position, share, random))
     return replace(payload, values=_not_finite(payload.values, share, random))
 
 
-def _not_finite(values: NDArray[np.float32], share: float, random: np.random.Generator) -> NDArray[np.float32]:
-    spoiled: NDArray[np.float32] = values.copy()
+def _not_finite(values: NDArray[_F], share: float, random: np.random.Generator) -> NDArray[_F]:
+    spoiled: NDArray[_F] = values.copy()
     gone = random.random(values.shape) < share
     spoiled[gone] = random.choice(_NOT_FINITE, int(gone.sum()))
     return spoiled

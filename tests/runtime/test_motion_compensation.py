@@ -11,6 +11,7 @@ import pytest
 from edge.runtime.bundle import Bundle
 from edge.runtime.deskew import MotionCompensation
 from edge.runtime.errors import RigError
+from edge.runtime.faults.grammar import parse_fault
 from edge.runtime.fusion import complete_rig
 from edge.runtime.motion import MotionHistory
 from edge.runtime.pipeline import Pipeline
@@ -190,6 +191,20 @@ def test_a_stamp_from_the_future_is_dropped_and_counted() -> None:
         motion.observe(ahead(at_ms))
     assert motion.dropped == {"odometry:future": 1}
     assert x_of(motion.compensate(synced(200, None))) == pytest.approx([19.5, 20.0, 20.4], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"), [("nan", "not_finite"), ("empty", "wrong_size"), ("wrong-size", "wrong_size")]
+)
+@pytest.mark.parametrize("kind", ["twist", "pose"])
+def test_injected_faults_are_refused(fault: str, reason: str, kind: str) -> None:
+    pose = Pose(np.zeros(3), np.array([0, 0, 0, 1.0]))
+    given = ahead(0, pose if kind == "pose" else None)
+    alter = parse_fault(f"odometry:{fault}@0s+1s").alteration(0, (1,))
+    (spoiled,) = alter(given)
+    motion = MotionCompensation(moving_rig(kind=kind))
+    assert motion.observe(given) == ""
+    assert motion.observe(spoiled) == reason
 
 
 def test_the_past_is_bounded_in_time_and_number() -> None:
