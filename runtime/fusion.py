@@ -86,16 +86,24 @@ class Fusion:
         rig: The sensors that deliver; every stream that the model reads must be in it.
         engine: Runs the graph.
 
+    Attributes:
+        model_io: The model's tensors.
+
     Raises:
         RigError: The rig does not fit the model.
     """
 
     def __init__(self, bundle: Bundle, rig: Rig, engine: Engine) -> None:
+        self.model_io = bundle.model_io
         self._validated = bundle.states
         self._modalities = bundle.model_io.modalities
         self._states = all_states(self._modalities)
         self._preprocessor = Preprocessor(bundle.model_io, rig)
         self._decoder = Decoder(bundle.model_io, rig)
+        self._engine = engine
+
+    def use(self, engine: Engine) -> None:
+        """Goes on with another engine of the same graph, because the old one has failed."""
         self._engine = engine
 
     def run(self, synced: SyncedSet) -> Inference:

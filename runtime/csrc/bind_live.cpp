@@ -2,8 +2,8 @@
 // never sees one. Users meet the wrapper in edge.runtime.synchronize.live.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
-#include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <stdexcept>
+#include <tuple>
 #include <vector>
 
 #include "bind_synchronize.hpp"
@@ -30,9 +31,9 @@ using edge::live::SyncThread;
 using edge::live::Taken;
 using edge::sync::Nanos;
 
-constexpr std::size_t kTakers = 2;                       // one that works on a set, one that takes the next
-constexpr std::size_t kAtOnce = 8;                       // payloads let go of by one push: it stays short
-constexpr Nanos kSlice = 50 * edge::sync::kMillisecond;  // between two looks at whether Ctrl-C was pressed
+constexpr std::size_t kTakers = 2;                        // one that works on a set, one that takes the next
+constexpr std::size_t kAtOnce = 8;                        // payloads let go of by one push: it stays short
+constexpr Nanos kSlice = 100 * edge::sync::kMillisecond;  // between two looks at whether Ctrl-C was pressed
 
 LiveConfig config_of(std::size_t ring, std::size_t depth, bool drop_newest) {
     using edge::live::Overflow;
@@ -261,16 +262,20 @@ nb::object LiveSync::counts(std::uint32_t stream) const {
     return nb::make_tuple(counts.accepted, counts.ring_full, counts.no_frame, counts.ring_high_water);
 }
 
-std::pair<std::size_t, std::vector<std::size_t>> memory(nb::handle policy, std::size_t ring, std::size_t depth) {
+using Memory = std::tuple<std::size_t, std::vector<std::size_t>, std::vector<std::size_t>>;
+
+// Bytes of it all; by stream the frames that are kept at most, and how many of them a set names.
+Memory memory(nb::handle policy, std::size_t ring, std::size_t depth) {
     const edge::sync::Policy& given = policy_of(policy);
     const LiveConfig config = config_of(ring, depth, false);
     std::vector<edge::sync::Room> rooms;
-    std::vector<std::size_t> frames;
+    std::vector<std::size_t> frames, in_set;
     for (std::uint32_t i = 0; i < given.streams(); ++i) {
         rooms.push_back(given.room(i));
         frames.push_back(SyncThread::frames(config, rooms.back()));
+        in_set.push_back(rooms.back().in_set);
     }
-    return {SyncThread::bytes(config, rooms), frames};
+    return {SyncThread::bytes(config, rooms), frames, in_set};
 }
 
 void bind_calls(nb::class_<LiveSync>& bound) {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, cast, overload
 from edge.runtime import _core
 from edge.runtime.clock import NS_PER_S
 from edge.runtime.errors import ConfigError, RunError, SampleError
+from edge.runtime.exit_guard import close_at_exit
 from edge.runtime.sample import AudioChunk, Sample
 from edge.runtime.synchronize.messages import matched_set, stream_health
 from edge.runtime.synchronize.policies import Anchored, Exact, Latest, Optimal, Policy, configured
@@ -74,10 +75,12 @@ class LiveMemory(NamedTuple):
     Attributes:
         bytes: Rings, frame slots, histories and sets together; payloads are adopted and not in it.
         frames: By stream, how many payloads it keeps alive at most.
+        in_set: By stream, how many of them one set may name.
     """
 
     bytes: int
     frames: dict[str, int]
+    in_set: dict[str, int]
 
 
 class _Lane(NamedTuple):
@@ -133,6 +136,7 @@ class LiveSynchronizer:
         core_clock = None if clock is None else clock.core
         self._core = configured(lambda: _core.LiveSync(core, ring, depth, overflow == "newest", core_clock), _SIZES)
         self._push = self._core.push
+        close_at_exit(self)
 
     @staticmethod
     def memory(
@@ -147,8 +151,9 @@ class LiveSynchronizer:
         """What one with these arguments would hold; the arguments and errors are the constructor's."""
         chosen = _streams_for(policy, rig, tuple(streams), window_ns)
         core = _POLICIES[policy](chosen).core
-        size, frames = configured(lambda: _core.live_memory(core, ring, depth), _SIZES)
-        return LiveMemory(size, dict(zip(chosen.names, frames, strict=True)))
+        size, frames, in_set = configured(lambda: _core.live_memory(core, ring, depth), _SIZES)
+        names = chosen.names
+        return LiveMemory(size, dict(zip(names, frames, strict=True)), dict(zip(names, in_set, strict=True)))
 
     @overload
     def push(self, sample: Sample, /) -> bool: ...
