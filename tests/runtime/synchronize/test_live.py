@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import os
 import threading
-import time
 import weakref
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -99,36 +95,6 @@ def array_of(payload: Payload) -> Any:
 
 def content(sample: Sample) -> bytes:
     return bytes(array_of(sample.payload).tobytes())
-
-
-def our_threads() -> list[str]:
-    """Python's, and those of the core; libraries keep some of their own."""
-    names = []
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # it has just ended
-            names.append((task / "comm").read_text().strip())
-    return sorted([t.name for t in threading.enumerate()] + [n for n in names if n == "edge-sync"])
-
-
-def descriptors() -> int:
-    """Open files, save those that a library keeps for itself."""
-    found = []
-    for one in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # the listing's own
-            found.append(str(one.readlink()))
-    return sum("onnxruntime" not in name for name in found)
-
-
-@pytest.fixture
-def no_leak() -> Iterator[None]:
-    """No thread and no descriptor is left behind."""
-    threads, files = our_threads(), descriptors()
-    yield
-    until = time.monotonic() + PATIENCE_S
-    while our_threads() != threads and time.monotonic() < until:
-        os.sched_yield()  # a joined thread is still listed for a moment
-    assert our_threads() == threads
-    assert descriptors() <= files
 
 
 @pytest.mark.parametrize("fault", [None, outage])

@@ -1,0 +1,44 @@
+"""What tests of threads share."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PATIENCE_S = 60.0
+
+
+def our_threads() -> list[str]:
+    """Python's, and those of the core; libraries keep some of their own."""
+    names = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            names.append((task / "comm").read_text().strip())
+    return sorted([t.name for t in threading.enumerate()] + [n for n in names if n == "edge-sync"])
+
+
+def descriptors() -> int:
+    """Open files, save those that a library keeps for itself."""
+    found = []
+    for one in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the listing's own
+            found.append(str(one.readlink()))
+    return sum("onnxruntime" not in name for name in found)
+
+
+@pytest.fixture
+def no_leak() -> Iterator[None]:
+    """No thread and no descriptor is left behind."""
+    threads, files = our_threads(), descriptors()
+    yield
+    until = time.monotonic() + PATIENCE_S
+    while our_threads() != threads and time.monotonic() < until:
+        os.sched_yield()  # a joined thread is still listed for a moment
+    assert our_threads() == threads
+    assert descriptors() <= files
