@@ -5,10 +5,13 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from edge.runtime.capabilities import require_module
 from edge.runtime.clock import NS_PER_S
 from edge.runtime.errors import SampleError, first_line
 from edge.runtime.mcap_layout import PLAYABLE_SOUND
+from edge.runtime.sample import Pose, Twist
 from edge.runtime.sources.mcap_foxglove import sound
 from edge.runtime.sources.mcap_images import compressed_image, raw_image
 from edge.runtime.sources.point_fields import PointField, PointLayout, PointReader
@@ -16,17 +19,24 @@ from edge.runtime.sources.point_fields import PointField, PointLayout, PointRead
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from edge.runtime.sample import AudioChunk, Payload, PointCloud
     from edge.runtime.sources.mcap_file import Channel
 
     Decode = Callable[[memoryview], tuple[int | None, Payload]]
 
 ROS2_KINDS = {
-    "sensor_msgs/Image": "camera",
-    "sensor_msgs/CompressedImage": "camera",
-    "sensor_msgs/PointCloud2": "lidar",
-    "audio_common_msgs/AudioDataStamped": "audio",
-    "audio_common_msgs/AudioData": "audio",
+    "sensor_msgs/Image": ("camera",),
+    "sensor_msgs/CompressedImage": ("camera",),
+    "sensor_msgs/PointCloud2": ("lidar",),
+    "audio_common_msgs/AudioDataStamped": ("audio",),
+    "audio_common_msgs/AudioData": ("audio",),
+    "geometry_msgs/TwistStamped": ("twist",),
+    "geometry_msgs/TwistWithCovarianceStamped": ("twist",),
+    "geometry_msgs/PoseStamped": ("pose",),
+    "geometry_msgs/PoseWithCovarianceStamped": ("pose",),
+    "nav_msgs/Odometry": ("twist", "pose"),
 }
 AUDIO_INFO, CAMERA_INFO = "audio_common_msgs/AudioInfo", "sensor_msgs/CameraInfo"
 _NUMERIC = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
@@ -78,11 +88,14 @@ def _errors() -> tuple[type[Exception], ...]:
     return (*_MISFITS, require_module("mcap.exceptions").McapError)
 
 
-def ros2_decoder(channel: Channel, notes: list[str], sound_format: Callable[[], SoundFormat | None]) -> Decode:
+def ros2_decoder(
+    channel: Channel, kind: str, notes: list[str], sound_format: Callable[[], SoundFormat | None]
+) -> Decode:
     """Gives the stamp (None where the message has none) and the payload.
 
     Args:
         channel: Its type must be one of `ROS2_KINDS`.
+        kind: Of the stream that is fed; it says which part of an Odometry that is.
         notes: Takes what was decided on the way.
         sound_format: Finds what the bag's AudioInfo says; asked for sound only.
 
@@ -90,8 +103,8 @@ def ros2_decoder(channel: Channel, notes: list[str], sound_format: Callable[[], 
         SampleError: The encoding is not supported, or sound comes without an AudioInfo.
     """
     name, parse, reader = ros2_name(channel.type), parser(channel), PointReader(notes)
-    known = sound_format() if ROS2_KINDS[name] == "audio" else None
-    if ROS2_KINDS[name] == "audio" and known is None:
+    known = sound_format() if kind == "audio" else None
+    if kind == "audio" and known is None:
         raise SampleError("there is no AudioInfo message that tells its format", "record the topic audio_info as well")
     payloads: dict[str, Callable[[Any, int], Payload]] = {
         "sensor_msgs/Image": lambda m, _: raw_image(m.encoding, m.width, m.height, m.step, m.data),
@@ -100,7 +113,8 @@ def ros2_decoder(channel: Channel, notes: list[str], sound_format: Callable[[], 
         "audio_common_msgs/AudioDataStamped": lambda m, _: _sound(m.audio.data, known),
         "audio_common_msgs/AudioData": lambda m, _: _sound(m.data, known),
     }
-    payload = payloads[name]
+    motions: dict[str, Callable[[Any, int], Payload]] = {"twist": _twist, "pose": _pose}
+    payload = payloads.get(name) or motions[kind]
 
     def decode(data: memoryview) -> tuple[int | None, Payload]:
         message = parse(data)
@@ -146,6 +160,21 @@ def _cloud(message: Any, stamp_ns: int, reader: PointReader) -> PointCloud:
         bool(message.is_bigendian),
     )
     return reader.read(layout, message.data, stamp_ns)
+
+
+def _twist(message: Any, _stamp_ns: int) -> Twist:
+    """Of a TwistStamped, or of what holds one beside its covariance; as ROS has it, in the moving frame."""
+    twist = getattr(message.twist, "twist", message.twist)
+    return Twist(_vector(twist.linear, "xyz"), _vector(twist.angular, "xyz"))
+
+
+def _pose(message: Any, _stamp_ns: int) -> Pose:
+    pose = getattr(message.pose, "pose", message.pose)
+    return Pose(_vector(pose.position, "xyz"), _vector(pose.orientation, "xyzw"))
+
+
+def _vector(message: Any, names: str) -> NDArray[np.float64]:
+    return np.array([getattr(message, name) for name in names], np.float64)
 
 
 def _sound(data: bytes, known: SoundFormat | None) -> AudioChunk:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from edge.runtime.clock import NS_PER_S
 from edge.runtime.errors import SampleError, SourceError, first_line
 from edge.runtime.mcap_layout import EPOCH_KEY, FORMAT_VERSION, RECORDING, RIG_NAME
-from edge.runtime.rig import Rig
+from edge.runtime.rig import TO_STAMP, Rig
 from edge.runtime.sample import AudioChunk, Sample
 from edge.runtime.sources.mcap_chunks import AGAIN
 from edge.runtime.sources.mcap_file import McapFile
@@ -178,7 +178,8 @@ class McapSource:
                 return found
             kinds = {name: stream.kind for name, stream in self._rig.streams.items() if name in options.topics}
             return {**found, **match_topics(self._path, channels, kinds, options.topics)}
-        wanted = self._rig.streams if options.wanted is None else options.wanted
+        motion = {self._rig.deskew.motion} if self._rig.deskew else set()
+        wanted = self._rig.streams if options.wanted is None else {*options.wanted, *motion}
         kinds = {name: stream.kind for name, stream in self._rig.streams.items() if name in wanted}
         matched = match_topics(self._path, channels, kinds, options.topics)
         if not matched:
@@ -201,15 +202,20 @@ class McapSource:
             anchor = (seeing or list(streams))[0]
             self._notes.append(f"it has no {rig.anchor}, so {anchor} sets the pace")
         kept = {name: rig.streams[name] for name in streams}
-        return rig.model_copy(update={"anchor": anchor, "streams": kept})
+        deskew = rig.deskew
+        if deskew is not None and not {deskew.motion, deskew.to} <= {*streams, TO_STAMP}:
+            deskew = None
+            self._notes.append("it does not have what the rig compensates sweeps by, so they are taken as they come")
+        return rig.model_copy(update={"anchor": anchor, "streams": kept, "deskew": deskew})
 
     def _feed(self, stream: str, channel: Channel) -> _Feed:
         try:
             if self._origin is not None and EPOCH_KEY in channel.metadata:
                 return _Feed(stream, channel, int(channel.metadata[EPOCH_KEY]), own_decoder(channel))
+            kind = self._rig.streams[stream].kind
             if channel.type in FOXGLOVE_KINDS:
                 return _Feed(stream, channel, None, foxglove_decoder(channel, self._notes))
-            return _Feed(stream, channel, None, ros2_decoder(channel, self._notes, self._sound_format))
+            return _Feed(stream, channel, None, ros2_decoder(channel, kind, self._notes, self._sound_format))
         except (SampleError, ValueError) as error:
             problem, remedy = (error.problem, error.remedy) if isinstance(error, SampleError) else (str(error), AGAIN)
             raise SourceError(f"{self._path}: {channel.topic} cannot be read: {problem}", remedy) from error

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from edge.runtime.sources.mcap_file import Channel
 
 
-def kind_of(channel: Channel) -> str | None:
-    """The kind of stream that a foreign channel can feed; None where no kind can be fed by it."""
-    return FOXGLOVE_KINDS.get(channel.type) or ROS2_KINDS.get(ros2_name(channel.type))
+def kinds_of(channel: Channel) -> tuple[str, ...]:
+    """The kinds of stream that a foreign channel can feed."""
+    if channel.type in FOXGLOVE_KINDS:
+        return (FOXGLOVE_KINDS[channel.type],)
+    return ROS2_KINDS.get(ros2_name(channel.type), ())
 
 
 def own_streams(channels: Iterable[Channel]) -> dict[str, list[Channel]]:
@@ -72,8 +74,8 @@ def _told(path: Path, topics: Mapping[str, list[Channel]], stream: str, kind: st
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise SourceError(f"{path} has no topic {topic}{hint}", f"map {stream} to one of: {_listed(topics)}")
     for channel in topics[topic]:
-        if kind_of(channel) != kind and STREAM_KEY not in channel.metadata:
-            fitting = {name: found for name, found in topics.items() if any(kind_of(c) == kind for c in found)}
+        if kind not in kinds_of(channel) and STREAM_KEY not in channel.metadata:
+            fitting = {name: found for name, found in topics.items() if any(kind in kinds_of(c) for c in found)}
             raise SourceError(
                 f"{path}: {topic} is {channel.type or 'of no type'}, which no {kind} stream is made of",
                 f"map {stream} to one of: {_listed(fitting)}",
@@ -82,7 +84,7 @@ def _told(path: Path, topics: Mapping[str, list[Channel]], stream: str, kind: st
 
 
 def _only(path: Path, topics: Mapping[str, list[Channel]], stream: str, kind: str, rivals: list[str]) -> str | None:
-    fitting = {topic: found for topic, found in topics.items() if any(kind_of(c) == kind for c in found)}
+    fitting = {topic: found for topic, found in topics.items() if any(kind in kinds_of(c) for c in found)}
     if not fitting:
         return None
     if len(fitting) > 1 or len(rivals) > 1:

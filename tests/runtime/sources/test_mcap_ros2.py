@@ -12,7 +12,7 @@ import pytest
 
 from edge.runtime.errors import SourceError
 from edge.runtime.rig import Rig
-from edge.runtime.sample import AudioChunk, Image, PointCloud, Sample
+from edge.runtime.sample import AudioChunk, Image, PointCloud, Pose, Sample, Twist
 from edge.runtime.simulate.rig import street_rig
 from edge.runtime.sources.mcap_source import McapSource, RecordingOptions
 
@@ -214,6 +214,50 @@ def test_sound(tmp_path: Path, stamped: bool) -> None:
     assert sample.stamp_ns == (STAMP if stamped else STAMP + 7_000_000 - 2 * 10**9 // 16_000)
 
 
+def moving_rig(kind: str) -> Rig:
+    raw = street_rig().model_dump(by_alias=True)
+    raw["streams"]["motion"] = {"kind": kind, "rate_hz": 50}
+    return Rig.model_validate({**raw, "deskew": {"motion": "motion"}})
+
+
+def odometry() -> Any:
+    vector, covariance = T["geometry_msgs/msg/Vector3"], np.zeros(36)
+    turn = T["geometry_msgs/msg/Quaternion"](x=0.0, y=0.0, z=0.6, w=0.8)
+    pose = T["geometry_msgs/msg/Pose"](position=T["geometry_msgs/msg/Point"](x=1.0, y=2.0, z=3.0), orientation=turn)
+    twist = T["geometry_msgs/msg/Twist"](linear=vector(x=4.0, y=5.0, z=6.0), angular=vector(x=7.0, y=8.0, z=9.0))
+    return T["nav_msgs/msg/Odometry"](
+        header=header(),
+        child_frame_id="base_link",
+        pose=T["geometry_msgs/msg/PoseWithCovariance"](pose=pose, covariance=covariance),
+        twist=T["geometry_msgs/msg/TwistWithCovariance"](twist=twist, covariance=covariance),
+    )
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+@pytest.mark.parametrize("kind", ["twist", "pose"])
+def test_motion(tmp_path: Path, kind: str, stamped: bool) -> None:
+    whole = odometry()
+    twist = T["geometry_msgs/msg/TwistStamped"](header=header(), twist=whole.twist.twist)
+    pose = T["geometry_msgs/msg/PoseStamped"](header=header(), pose=whole.pose.pose)
+    message = {"twist": twist, "pose": pose}[kind] if stamped else whole
+    path = bag(tmp_path, {"/odometry": message, "/points": cloud(ouster())})
+    rig = moving_rig(kind)
+    source = McapSource(path, RecordingOptions(rig=rig, wanted=("camera", "lidar", "audio")))
+    assert source.rig.deskew == rig.deskew is not None
+    payload = next(s.payload for s in source.samples() if s.stream == "motion")
+    if isinstance(payload, Twist):
+        assert (kind, payload.linear.tolist(), payload.angular.tolist()) == ("twist", [4, 5, 6], [7, 8, 9])
+    else:
+        assert isinstance(payload, Pose)
+        assert (kind, payload.position.tolist(), payload.quaternion.tolist()) == ("pose", [1, 2, 3], [0, 0, 0.6, 0.8])
+
+
+def test_without_motion_sweeps_are_taken_as_they_come(tmp_path: Path) -> None:
+    source = opened(bag(tmp_path, {"/points": cloud(ouster())}), moving_rig("twist"))
+    assert source.rig.deskew is None
+    assert any("taken as they come" in note for note in source.notes)
+
+
 def test_topics_are_told_or_found(tmp_path: Path) -> None:
     front, rear = image(PIXELS[..., :3]), image(PIXELS[..., :3], "bgr8")
     path = bag(tmp_path, {"/front": front, "/rear": rear, "/points": cloud(ouster())}, count=2)
@@ -344,28 +388,3 @@ def test_cut_messages_are_named(tmp_path: Path) -> None:
             writer.finish()
         with pytest.raises(SourceError, match="message 0 on /points cannot be used"):
             list(opened(path).samples())
-
-
-@pytest.mark.parametrize(
-    ("encoding", "schema", "definition", "message"),
-    [
-        ("cdr", "ros2idl", b"module a {};", "with a schema in 'ros2idl'"),
-        ("ros1", "ros1msg", b"", "is in 'ros1'"),
-        ("cdr", "ros2msg", b"uint8 ][ x", "cannot be parsed|no usual"),
-        ("cdr", "ros2msg", b"uint8 a", "no usual|it is no sensor_msgs/msg/Image"),
-    ],
-)
-def test_encodings_that_are_not_supported_are_named(
-    tmp_path: Path, encoding: str, schema: str, definition: bytes, message: str
-) -> None:
-    mcap_writer = pytest.importorskip("mcap.writer")
-    with (tmp_path / "a.mcap").open("wb") as file:
-        writer = mcap_writer.Writer(file)
-        writer.start()
-        number = writer.register_schema("sensor_msgs/msg/Image", schema, definition)
-        channel = writer.register_channel("/front", encoding, number)
-        writer.add_message(channel, 1, b"\0\1\0\0\5", 1, 0)
-        writer.finish()
-    with pytest.raises(SourceError, match=message) as caught:
-        list(opened(tmp_path / "a.mcap").samples())
-    assert caught.value.remedy

@@ -218,3 +218,27 @@ def test_a_topic_of_our_own_may_be_told(tmp_path: Path) -> None:
     rig = type(street_rig()).model_validate(raw)
     options = RecordingOptions({"roof": "/lidar/points"}, rig, "rig.yaml", rig_is_told=True)
     assert [s.stream for s in McapSource(path, options).samples()] == ["roof"] * 3
+
+
+@pytest.mark.parametrize(
+    ("encoding", "schema", "definition", "message"),
+    [
+        ("cdr", "ros2idl", b"module a {};", "with a schema in 'ros2idl'"),
+        ("ros1", "ros1msg", b"", "is in 'ros1'"),
+        ("cdr", "ros2msg", b"uint8 ][ x", "cannot be parsed|no usual"),
+        ("cdr", "ros2msg", b"uint8 a", "no usual|it is no sensor_msgs/msg/Image"),
+    ],
+)
+def test_ros_encodings_that_are_not_supported_are_named(
+    tmp_path: Path, encoding: str, schema: str, definition: bytes, message: str
+) -> None:
+    with (tmp_path / "a.mcap").open("wb") as file:
+        writer = mcap_writer.Writer(file)
+        writer.start()
+        number = writer.register_schema("sensor_msgs/msg/Image", schema, definition)
+        channel = writer.register_channel("/front", encoding, number)
+        writer.add_message(channel, 1, b"\0\1\0\0\5", 1, 0)
+        writer.finish()
+    with pytest.raises(SourceError, match=message) as caught:
+        list(McapSource(tmp_path / "a.mcap", OPTIONS).samples())
+    assert caught.value.remedy
