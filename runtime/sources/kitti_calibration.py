@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 LIDAR_HEIGHT_M = 1.73  # of the Velodyne above the ground, on KITTI's car
 CAMERA_TO_CAMERA, VELO_TO_CAMERA = "calib_cam_to_cam.txt", "calib_velo_to_cam.txt"
+UNIT_TO_VELO = "calib_imu_to_velo.txt"
 # The recording holds no arrivals; these are what such sensors need over Ethernet and FireWire.
-LIDAR_TRANSPORT_MS, CAMERA_TRANSPORT_MS = 5.0, 10.0
+LIDAR_TRANSPORT_MS, CAMERA_TRANSPORT_MS, MOTION_TRANSPORT_MS = 5.0, 10.0, 5.0
 BUDGET_MS = 60.0
 CAMERA_MAX_AGE_MS = 150.0
 
@@ -77,6 +78,25 @@ def kitti_rig(calibration: Path, lidar_rate_hz: float, camera_rate_hz: float) ->
         T_base_from_sensor=_rows(T_base_from_lidar),
     )
     return Rig(schema=1, name="kitti", anchor="lidar", budget_ms=BUDGET_MS, streams={"camera": camera, "lidar": lidar})
+
+
+def motion_stream(calibration: Path, rate_hz: float) -> Stream:
+    """The inertial unit as a twist stream: `calib_imu_to_velo.txt` tells where it sits.
+
+    Raises:
+        SourceError: The file or a key in it is missing or malformed.
+    """
+    path = calibration / UNIT_TO_VELO
+    found = read_calibration(path)
+    T_lidar_from_unit = _pose(_rotation(found, "R", path), _values(found, "T", path, 3))
+    T_base_from_lidar = _pose(np.eye(3), np.array([0.0, 0.0, LIDAR_HEIGHT_M]))
+    return Stream(
+        kind="twist",
+        rate_hz=rate_hz,
+        clock="replay",
+        transport_ms=MOTION_TRANSPORT_MS,
+        T_base_from_sensor=_rows(T_base_from_lidar @ T_lidar_from_unit),
+    )
 
 
 def read_calibration(path: Path) -> dict[str, list[float]]:

@@ -1,4 +1,4 @@
-"""Reads single files of KITTI raw recordings: stamps, sweeps and images."""
+"""Reads single files of KITTI raw recordings: stamps, sweeps, images and records of motion."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ import numpy as np
 from edge.runtime.capabilities import require_module
 from edge.runtime.clock import NS_PER_S
 from edge.runtime.errors import SourceError
-from edge.runtime.sample import Image, PointCloud
+from edge.runtime.sample import Image, PointCloud, Twist
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 POINT_BYTES = 16  # x, y, z and reflectance as little-endian float32
+OXTS_FIELDS = 30  # the data set's `dataformat.txt`
 LIMIT_SWEEP_BYTES = 64 << 20
 AGAIN = "download the drive again"
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.(\d{1,9}))?")
@@ -73,6 +74,32 @@ def read_sweep(path: Path) -> PointCloud:
         return PointCloud(np.fromfile(path, "<f4").reshape(-1, 4))
     except OSError as error:
         raise SourceError(f"cannot read {path} ({error.strerror})", AGAIN) from error
+
+
+def read_oxts(path: Path) -> Twist:
+    """Reads one record of the inertial unit: how it moves, in its own frame (x ahead, y left, z up).
+
+    The record gives velocities along axes that are level with the ground, ahead and to the left (`vf vl vu`), rates
+    of turn about the unit's own (`wx wy wz`); roll is positive with the left side up, pitch with the front down.
+
+    Raises:
+        SourceError: It is missing or no record.
+    """
+    try:
+        values = np.array([float(word) for word in path.read_text(encoding="ascii").split()])
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise SourceError(f"cannot read {path} ({error})", AGAIN) from error
+    if len(values) != OXTS_FIELDS or not np.isfinite(values).all():
+        raise SourceError(f"{path} holds {len(values)} numbers, no record of {OXTS_FIELDS} finite ones", AGAIN)
+    (sin_roll, sin_pitch), (cos_roll, cos_pitch) = np.sin(values[3:5]), np.cos(values[3:5])
+    level_from_unit = np.array(
+        [
+            [cos_pitch, sin_pitch * sin_roll, sin_pitch * cos_roll],
+            [0.0, cos_roll, -sin_roll],
+            [-sin_pitch, cos_pitch * sin_roll, cos_pitch * cos_roll],
+        ]
+    )
+    return Twist(level_from_unit.T @ values[8:11], values[17:20])
 
 
 def read_image(path: Path) -> Image:

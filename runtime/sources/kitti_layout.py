@@ -13,6 +13,7 @@ from edge.runtime.sources.kitti_files import (
     compact_numbers,
     read_compact_sweep,
     read_image,
+    read_oxts,
     read_stamp_table,
     read_sweep,
     read_timestamps,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from edge.runtime.sample import Payload
 
-CAMERA, LIDAR = "image_02", "velodyne_points"
+CAMERA, LIDAR, MOTION = "image_02", "velodyne_points", "oxts"
 COMPACT_SWEEPS, COMPACT_STAMPS = "velodyne_fov.npz", "timestamps_ns.csv"
 _IMAGES = (".jpg", ".png")
 
@@ -54,6 +55,7 @@ class Recording:
         calibration: Folder of the calibration files.
         camera: Left colour images.
         lidar: Sweeps.
+        motion: Records of the inertial unit; None where the drive holds none.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Recording:
     calibration: Path
     camera: Track
     lidar: Track
+    motion: Track | None = None
 
     @property
     def complete(self) -> int:
@@ -102,13 +105,11 @@ def read_official(drive: Path) -> Recording:
     """
     if drive.name.endswith("_extract"):
         raise SourceError(f"the images in {drive} are not rectified", "download the drive's ..._sync archive")
-    tracks = []
-    for stream, suffixes, read in ((CAMERA, _IMAGES, read_image), (LIDAR, (".bin",), read_sweep)):
-        table = drive / stream / "timestamps.txt"
-        files = _numbered(drive / stream / "data", suffixes)
-        reads = {number: partial(read, path) for number, path in files.items()}
-        tracks.append(pair_stamps(read_timestamps(table), reads, table))
-    return Recording(drive.name.removesuffix("_sync"), "official layout", drive.parent, *tracks)
+    camera = _track(drive / CAMERA, _IMAGES, read_image)
+    lidar = _track(drive / LIDAR, (".bin",), read_sweep)
+    has_motion = (drive / MOTION / "data").is_dir()
+    motion = _track(drive / MOTION, (".txt",), read_oxts) if has_motion else None
+    return Recording(drive.name.removesuffix("_sync"), "official layout", drive.parent, camera, lidar, motion)
 
 
 def read_compact(folder: Path, name: str) -> Recording:
@@ -158,6 +159,12 @@ def pair_stamps(stamps: Sequence[int | None], reads: Mapping[int, Callable[[], P
             raise SourceError(f"{path}: stamps run backwards at frame {after.seq}", "download the timestamps again")
     spanned = numbers[-1] - numbers[0] + 1 if numbers else 0
     return Track(tuple(frames), max(len(stamps), spanned) - len(numbers))
+
+
+def _track(folder: Path, suffixes: tuple[str, ...], read: Callable[[Path], Payload]) -> Track:
+    table = folder / "timestamps.txt"
+    reads = {number: partial(read, path) for number, path in _numbered(folder / "data", suffixes).items()}
+    return pair_stamps(read_timestamps(table), reads, table)
 
 
 def _official_drives(folder: Path) -> list[Path]:
