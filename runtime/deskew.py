@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from edge.runtime.rig import Deskew, Rig
     from edge.runtime.sample import Payload, Sample
-    from edge.runtime.synchronize.messages import StreamHealth
     from edge.runtime.synchronize.synced import SyncedSet
+    from edge.runtime.trace import Trace
 
 NO_POINT_TIMES, NO_MOTION, UNUSABLE = "no_point_times", "no_motion", "unusable"
 # As the core numbers its outcomes.
@@ -112,7 +112,7 @@ class Deskewer:
 class MotionCompensation:
     """What the run path asks: feeds on motion samples, deskews the sweeps of synchronized sets.
 
-    Without a `deskew` entry in the rig it does nothing.
+    Without a `deskew` entry in the rig it does nothing. One thread may observe while another compensates.
 
     Args:
         rig: All sensors of the run.
@@ -129,6 +129,11 @@ class MotionCompensation:
         self._history = MotionHistory(rig.stream(rig.deskew.motion), _KEEP_NS + held_ns)
 
     @property
+    def streams(self) -> tuple[str, ...]:
+        """The motion stream, where there is one: what must be observed beside the streams that the model reads."""
+        return () if self._settings is None else (self._settings.motion,)
+
+    @property
     def counts(self) -> dict[str, int]:
         """Sweeps by what became of them, as `lidar:deskewed` or `lidar:reason` where they were left as they are.
 
@@ -136,16 +141,6 @@ class MotionCompensation:
         should have been brought to gave no image; `lidar:timeless_points` single points without a time of their own.
         """
         return dict(sorted(self._counts.items()))
-
-    @property
-    def dropped(self) -> dict[str, int]:
-        """Motion samples whose stamps could not be used, as `stream:reason`."""
-        return drop_counts((self._settings.motion,), self._history.health_of) if self._settings else {}
-
-    @property
-    def health(self) -> dict[str, StreamHealth]:
-        """Delays and clock of the motion stream, by its name; empty where there is none."""
-        return {self._settings.motion: self._history.health_of(0)} if self._settings else {}
 
     def observe(self, sample: Sample) -> str | None:
         """Takes a sample if it is of the motion stream.
@@ -163,6 +158,13 @@ class MotionCompensation:
             return synced
         moved = {name: self._compensated(name, synced) for name in self._deskewers if name in synced.samples}
         return replace(synced, samples={**synced.samples, **moved}) if moved else synced
+
+    def complete(self, trace: Trace) -> None:
+        """Tells a run's trace what became of the sweeps, and how the motion stream and its clock were."""
+        trace.deskew.update(self._counts)
+        for name in self.streams:
+            trace.dropped.update(drop_counts((name,), self._history.health_of))
+            trace.add_health(name, self._history.health_of())
 
     def _compensated(self, lidar: str, synced: SyncedSet) -> Sample:
         sample = synced.samples[lidar]

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from edge.runtime.bundle import Bundle
 from edge.runtime.callbacks import CallbackThread
 from edge.runtime.clock import NS_PER_MS
+from edge.runtime.deskew import MotionCompensation
 from edge.runtime.engine_guard import EngineGuard
 from edge.runtime.errors import ConfigError, RunError, first_line
 from edge.runtime.exit_guard import close_at_exit
@@ -89,8 +90,10 @@ class Runtime:
         self._guard = EngineGuard(fusion, reopen, self._now_ns)
         self._trace = Trace(self._rig.anchor, round(self._rig.budget_ms * NS_PER_MS))
         self._queue, self._callbacks = ResultQueue(results), CallbackThread(results)
-        self._locks = {name: threading.Lock() for name in streams}
-        self._numbers = {name: count() for name in streams}
+        self._motion = MotionCompensation(self._rig)
+        self._streams = streams
+        self._locks = {name: threading.Lock() for name in (*streams, *self._motion.streams)}
+        self._numbers = {name: count() for name in self._locks}
         self._closing = threading.Lock()
         self._closed = self._is_iterated = False
         self._failure: BaseException | None = None
@@ -133,9 +136,10 @@ class Runtime:
                     return False
                 arrived_ns = self._now_ns() if arrival_ns is None else arrival_ns
                 sample = Sample(name, stamp_ns, arrived_ns, next(self._numbers[name]), payload)
-            reason = self._gate.refusal(sample)
+            unmoved = self._motion.observe(sample)
+            reason = self._gate.refusal(sample) if unmoved is None else unmoved
             self._trace.add_arrival(name, reason)
-            return not reason and self._sync.push(sample)
+            return not reason and (unmoved is not None or self._sync.push(sample))
 
     def on_result(self, callback: Callable[[FusedResult], object]) -> Callable[[FusedResult], object]:
         """Calls `callback` with every result from now on, on a thread that only does that; also as a decorator.
@@ -258,7 +262,7 @@ class Runtime:
         """The inference thread."""
         try:
             for synced in self._sync:
-                self._emit(self._guard.run(synced))
+                self._emit(self._guard.run(self._motion.compensate(synced)))
                 if self._guard.broken is not None:
                     raise self._guard.broken
         except BaseException as error:  # handed over to whoever calls next
@@ -296,8 +300,9 @@ class Runtime:
         self._trace.dropped.update({k: n for k, n in self._own_counts().items() if k.endswith(":overrun")})
         for name, most in self._sync.high_water.items():
             self._trace.add_depth(name, most)
-        for name in self._locks:
+        for name in self._streams:
             self._trace.add_health(name, self._sync.health(name))
+        self._motion.complete(self._trace)
 
     def _told_failure(self, failure: BaseException) -> RunError:
         self._told = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ _SPARE = 2  # times as many samples are kept as the declared rate brings
 
 
 class MotionHistory:
-    """The newest samples of one motion stream; bounded.
+    """The newest samples of one motion stream; bounded. Threads may share it.
 
     Stamps are brought to host time by the synchronizer's own rules: the stream's latency offset and, once its clock
     has stepped, a new offset. While a step is suspected, samples wait; that leaves a gap, not a wrong time.
@@ -47,6 +48,7 @@ class MotionHistory:
         self._clock = Latest((spec_of(stream),), 0)
         self._keep_ns = keep_ns
         self._capacity = 8 + _SPARE * keep_ns // stream.period_ns
+        self._lock = threading.Lock()
         self._handle = 0
         self._waiting: dict[int, NDArray[np.float64]] = {}  # what the clock still refers to, by handle
         self._stamps: list[int] = []
@@ -57,7 +59,8 @@ class MotionHistory:
 
     def health_of(self, stream: int = 0) -> StreamHealth:
         """The stream's delays, clock steps and drift, and what was let go of; it is the only one."""
-        return self._clock.health(stream)
+        with self._lock:
+            return self._clock.health(stream)
 
     def observe(self, sample: Sample) -> str:
         """Takes a sample at its arrival.
@@ -71,6 +74,11 @@ class MotionHistory:
         reason = motion_refusal(sample.payload, self._kind)
         if reason:
             return reason
+        with self._lock:
+            self._take(sample)
+        return ""
+
+    def _take(self, sample: Sample) -> None:
         self._handle += 1
         self._waiting[self._handle] = _row(sample.payload)
         for known in self._clock.push(0, sample.stamp_ns, sample.arrival_ns, self._handle):
@@ -79,7 +87,6 @@ class MotionHistory:
         for gone in self._clock.take_released():
             del self._waiting[gone.handle]
         self._forget()
-        return ""
 
     def _forget(self) -> None:
         if self._stamps:
@@ -93,13 +100,14 @@ class MotionHistory:
         Returns:
             None where there are too few samples: no twist, or fewer than two poses.
         """
-        first = max(0, bisect_right(self._stamps, from_ns) - 1)
-        last = bisect_left(self._stamps, to_ns) + 1
-        stamps = self._stamps[first:last]
+        with self._lock:
+            first = max(0, bisect_right(self._stamps, from_ns) - 1)
+            last = bisect_left(self._stamps, to_ns) + 1
+            stamps, found = self._stamps[first:last], self._rows[first:last]
         if len(stamps) < (1 if self._kind == "twist" else 2):
             return None
         times_s = np.array([(stamp - zero_ns) / NS_PER_S for stamp in stamps])
-        rows = np.stack(self._rows[first:last])
+        rows = np.stack(found)
         if self._kind == "twist":
             return _core.Trajectory.along_twists(times_s, rows)
         return _core.Trajectory.through_poses(times_s, rows)

@@ -102,7 +102,7 @@ class Pipeline:
         self._periods_ns = {name: self._rig.stream(name).period_ns for name in modalities}
         self._streams = tuple(name for name in modalities if name in source.rig.streams)
         self._complete = choose_state(self._streams, modalities, bundle.states)
-        self._read = {*self._streams, *([self._rig.deskew.motion] if self._rig.deskew else [])}
+        self._read = {*self._streams, *MotionCompensation(self._rig).streams}
         self._windows_ns = sound_windows_ns(bundle.model_io)
         self._fusion = Fusion(bundle, self._rig, engine)
         self._source, self._sinks, self._settings = source, tuple(sinks), settings
@@ -208,13 +208,10 @@ class _Run:
             self._queue(synced)
             self._fuse_latest()
         self._trace.dropped.update(self._sync.dropped)
-        self._trace.dropped.update(self._motion.dropped)
-        self._trace.deskew.update(self._motion.counts)
         for stream in self._pipeline._streams:
             self._trace.add_health(stream, self._sync.health(stream))
         self._trace.recovery_ns = self._recovery.recovery_ns()
-        for stream, health in self._motion.health.items():
-            self._trace.add_health(stream, health)
+        self._motion.complete(self._trace)
 
     def _catch_up(self, now_ns: int) -> None:
         """Everything that was due up to now, in its order: while the model ran, time went on."""
