@@ -103,8 +103,8 @@ class McapFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._records, self._streams = require_module("mcap.records"), require_module("mcap.data_stream")
         self.path = _within(path)
+        self._records, self._streams = require_module("mcap.records"), require_module("mcap.data_stream")
         with self._open() as file:
             contents = self._index(file)
         self._contents = contents
@@ -147,8 +147,6 @@ class McapFile:
 
     @contextmanager
     def _open(self) -> Iterator[IO[bytes]]:
-        if not self.path.is_file():
-            raise SourceError(f"there is no recording {self.path}", "pass the path of an MCAP file")
         try:
             with self.path.open("rb") as file:
                 yield file
@@ -371,8 +369,10 @@ class McapFile:
 
 def _within(path: Path) -> Path:
     """The only MCAP file of a folder, as ROS 2 writes its bags."""
-    if not path.is_dir():
+    if path.is_file():
         return path
+    if not path.is_dir():
+        raise SourceError(f"there is no recording {path}", "pass the path of an MCAP file")
     files = sorted(path.glob("*.mcap"))
     if len(files) != 1:
         named = ", ".join(file.name for file in files) or "none"
