@@ -93,6 +93,26 @@ def test_a_burst_after_a_stall_is_no_step() -> None:
     assert all(s.complete for s in sets if s.emitted_ns > 6.3 * S)
 
 
+@pytest.mark.parametrize("by_ms", range(196, 205))
+@pytest.mark.parametrize("stream", [CAMERA, LIDAR, AUDIO])
+@pytest.mark.parametrize("declared", [False, True])
+def test_a_link_that_is_slow_for_a_while_leaves_no_offset(stream: int, by_ms: int, declared: bool) -> None:
+    """At the threshold of a step, on its way out or back: what a step did must be undone, and a return is none."""
+    threshold_ms = max(3 * SPECS[stream].period_ns // MS, 200)
+    by_ns = (by_ms + threshold_ms - 200) * MS
+
+    def slow(i: int, stamp: int, arrival: int) -> tuple[int, int]:
+        return stamp, arrival + (by_ns if i == stream and 4 * S < arrival < 6 * S else 0)
+
+    specs = [replace(spec, transport_ns=TRANSPORT[i] if declared else None) for i, spec in enumerate(SPECS)]
+    policy = Anchored(specs, LIDAR)
+    sets = policy.replay(record(9, slow))
+    assert abs(policy.health(stream).epoch_offset_ns) <= 5 * MS
+    assert abs(policy.health(stream).delay_ns - TRANSPORT[stream]) <= 5 * MS
+    assert gap(sets) <= 220 * MS
+    assert all(s.complete for s in sets if s.emitted_ns > 7 * S)
+
+
 @pytest.mark.parametrize("dead", [CAMERA, LIDAR, AUDIO])
 def test_a_dead_sensor_silences_nobody(dead: int) -> None:
     def die(stream: int, stamp: int, arrival: int) -> tuple[int, int] | None:

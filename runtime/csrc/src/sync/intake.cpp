@@ -89,7 +89,7 @@ bool Intake::repeated(Lane& lane, const Record& record, Nanos stamp_ns, Sink& si
 Intake::Accepted Intake::judge(Lane& lane, const Record& record, Sink& sink) {
     ready_count_ = 0;
     const Nanos deviation = remap_ ? lane.clock.deviation(record.stamp_ns, record.arrival_ns) : 0;
-    if (distance(deviation, 0) > lane.clock.threshold_ns()) {
+    if (lane.clock.stepped(deviation)) {
         return suspect(lane, record, deviation, sink);
     }
     dismiss(lane, lane.suspect_count, sink);

@@ -7,7 +7,8 @@ namespace {
 
 constexpr Nanos kSmallestStep = 200 * kMillisecond;
 constexpr Nanos kStepPeriods = 3;
-constexpr Nanos kSmoothing = 16;  // messages over which the usual delay follows
+constexpr Nanos kSmoothing = 16;             // messages over which the usual delay follows
+constexpr Nanos kAlike = 50 * kMillisecond;  // jitter between two delays, or two steps, that are the same
 
 Nanos median(const Nanos* d) { return std::max(std::min(d[0], d[1]), std::min(std::max(d[0], d[1]), d[2])); }
 
@@ -25,7 +26,14 @@ StreamClock::StreamClock(const StreamConfig& config)
 }
 
 Nanos StreamClock::deviation(Nanos mapped_ns, Nanos arrival_ns) const {
-    return learned_ < kLearning ? 0 : minus(minus(arrival_ns, mapped_ns), delay_ns_);
+    const Nanos delay = minus(arrival_ns, mapped_ns);
+    const bool quick_again = quicker_ns_ != kNever && distance(delay, quicker_ns_) <= kAlike;
+    return learned_ < kLearning || quick_again ? 0 : minus(delay, delay_ns_);
+}
+
+bool StreamClock::stepped(Nanos deviation_ns) const {
+    return distance(deviation_ns, 0) > threshold_ns_ ||
+           (step_ns_ != 0 && distance(deviation_ns, minus(0, step_ns_)) <= kAlike);
 }
 
 Nanos StreamClock::learned_delay(Nanos delay_ns) {
@@ -49,11 +57,21 @@ void StreamClock::learn(Nanos mapped_ns, Nanos arrival_ns) {
     std::move(latest_delays_ns_ + 1, latest_delays_ns_ + kLearning, latest_delays_ns_);
     latest_delays_ns_[kLearning - 1] = delay;
     if (has_moved()) {
-        delay_ns_ = median(latest_delays_ns_);
+        follow(median(latest_delays_ns_));
         return;
     }
     // Clipped, so that one late message hardly moves it.
     delay_ns_ += std::clamp(minus(delay, delay_ns_), -largest_change_ns_, largest_change_ns_) / kSmoothing;
+}
+
+// Remembers the usual delay of a link that has become slower until it is as quick again.
+void StreamClock::follow(Nanos delay_ns) {
+    if (delay_ns > delay_ns_) {
+        quicker_ns_ = std::min(quicker_ns_, delay_ns_);
+    } else if (quicker_ns_ != kNever && delay_ns <= plus(quicker_ns_, kAlike)) {
+        quicker_ns_ = kNever;
+    }
+    delay_ns_ = delay_ns;
 }
 
 // Three messages in a row that were all much slower, or all much quicker: the link has changed, not a message.
@@ -67,6 +85,8 @@ bool StreamClock::has_moved() const {
 void StreamClock::step(Nanos by_ns) {
     shift_ns_ = plus(shift_ns_, by_ns);
     ++epoch_;
+    step_ns_ = by_ns;
+    quicker_ns_ = kNever;
     std::fill(std::begin(latest_delays_ns_), std::end(latest_delays_ns_), delay_ns_);
     min_delay_ns_ = kNever;
     drift_.clear();
