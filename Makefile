@@ -9,7 +9,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.edge-installed
 DEMO_OUT := runs/demo
-BENCHMARKS := simulator preprocessing synchronize pruning int8_speed recording
 PACKAGES := edge compress runtime calibration tests
 CXX_SOURCES := $(shell find runtime/csrc tests/cpp -name '*.cpp' -o -name '*.hpp' -o -name '*.h' 2>/dev/null)
 BUILD_INPUTS := pyproject.toml requirements/constraints.txt CMakeLists.txt $(wildcard cmake/*) \
@@ -19,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help install demo test lint bench ctest ctest-address ctest-thread cross ctest-aarch64 ctest-nehalem need-aarch64 \
+.PHONY: help install demo test lint bench bench-peers ctest ctest-address ctest-thread cross ctest-aarch64 ctest-nehalem need-aarch64 \
 	need-nehalem clean
 
 help: ## Show this list
@@ -42,12 +41,12 @@ lint: $(STAMP) ## Check style, types, C++ format and that the extension's stub i
 	$(if $(CXX_SOURCES),$(BIN)/clang-format --dry-run -Werror $(CXX_SOURCES))
 	$(BIN)/python -m pytest -q tests/runtime/test_core_stub.py
 
-bench: $(STAMP) ## Run the benchmarks, one after the other, one thread
-	@set -e; for name in $(BENCHMARKS); do \
-		echo "== $$name"; OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py; done
-	@if test -d $(DEMO_OUT)/bundle -a -d $(DEMO_OUT)/data; then echo "== bundle_against_ort"; \
-		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bundle_against_ort.py $(DEMO_OUT); \
-		else echo "run make demo first to compare its bundle with ONNX Runtime's own quantization"; fi
+bench: $(STAMP) ## Run the benchmarks beside the peers, about 15 minutes; writes benchmarks/results.md
+	$(BIN)/python benchmarks/side_by_side.py --demo $(DEMO_OUT)
+
+bench-peers: ## Set up .venv-peers with what the benchmarks compare with; ROS comes from Debian, see benchmarks/README.md
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers/requirements.txt
 
 ctest: ctest-address ctest-thread ## Run the C++ tests under the address, undefined-behaviour and thread sanitizers
 

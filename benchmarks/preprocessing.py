@@ -4,15 +4,18 @@
 
 NumPy's temporaries are large, and what the C library's allocator does with them decides its speed. So all is measured
 twice: with the allocator as it comes, where each call may get fresh pages from the kernel, and with one told to keep
-its pages, the best case for NumPy. The targets are for the first. Ours writes into a buffer of its own, as a pipeline
-would. Exit code 3 where a target is missed.
+its pages, the best case for NumPy. The targets are for the first. The allocator also learns from what a process freed
+before, so each comparison has a process of its own. Ours writes into a buffer of its own, as a pipeline would.
+Exit code 3 where a target is missed.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 CALLS = 5
 OURS = "edge"
 AS_IT_COMES, KEEPS_PAGES = "as it comes", "keeps its pages"
+SLOW = ("lidar, other ways",)
 TARGETS = {
     "lidar": {"NumPy": 15.0},
     "sound": {"librosa": 5.0, "kaldi-native-fbank": 3.0},
@@ -44,22 +48,59 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--comparison", nargs=2, metavar=("NAME", "ALLOCATOR"), help="only this one, as JSON")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ONE_THREAD})  # read only at the start
+    if arguments.comparison:
+        print(json.dumps(compare(*arguments.comparison, arguments.rounds)))
+        return 0
     peer = sound_features()
     result: dict[str, Any] = {"difference": check(peer), "parts": [], "versions": {"cv2": cv2.__version__}}
     result["versions"] |= {"NumPy": np.__version__} | (peer.ask("versions") if isinstance(peer, Peer) else {})
     result["missing"] = {name: str(peer) for name in sound_sides.PEERS} if isinstance(peer, Missing) else {}
-    result["parts"] += measure(peer, AS_IT_COMES, arguments.rounds)
-    if keep_pages() and (isinstance(peer, Missing) or peer.ask("keep")):
-        result["parts"] += measure(peer, KEEPS_PAGES, arguments.rounds)
+    for allocator in (AS_IT_COMES, KEEPS_PAGES):
+        for name in COMPARISONS:
+            result["parts"].append(show(in_own_process(name, allocator, arguments.rounds)))
     missed = [f"{part['part']}: {line}" for part in result["parts"] for line in part["missed"]]
     if arguments.out:
         write_result(arguments.out, result)
     print("\n".join(f"MISSED {line}" for line in missed) or "every target is reached")
     return 3 if missed else 0
+
+
+def in_own_process(name: str, allocator: str, rounds: int) -> dict[str, Any]:
+    """One comparison; NumPy reads how many threads it may use when it starts."""
+    own = max(rounds // 4, 2) if name in SLOW else rounds
+    command = [sys.executable, __file__, "--rounds", str(own), "--comparison", name, allocator]
+    output = subprocess.run(command, env={**os.environ, **ONE_THREAD}, check=True, stdout=subprocess.PIPE).stdout
+    found: dict[str, Any] = json.loads(output)
+    return found
+
+
+def compare(name: str, allocator: str, rounds: int) -> dict[str, Any]:
+    """All sides of a comparison, and which targets are missed.
+
+    Raises:
+        SystemExit: The C library's allocator cannot be told to keep its pages.
+    """
+    if allocator == KEEPS_PAGES and not keep_pages():
+        raise SystemExit("the C library cannot be told to keep its pages")
+    summary = take_turns(COMPARISONS[name](allocator), rounds).summary(OURS, 1e-3)
+    targets = TARGETS.get(name, {}) if allocator == AS_IT_COMES else {}
+    missed = [
+        f"{side} {summary[side]['ratio']:.2f}x of {least:g}x"
+        for side, least in targets.items()
+        if side in summary and summary[side]["ratio"] < least
+    ]
+    return {"part": name, "allocator": allocator, "sides": summary, "missed": missed}
+
+
+def show(part: dict[str, Any]) -> dict[str, Any]:
+    """Prints a line a side and returns the part."""
+    for name, row in part["sides"].items():
+        ratio = f"{row['ratio']:5.1f}x [{row['range'][0]:.1f}, {row['range'][1]:.1f}]" if "ratio" in row else ""
+        print(f"{part['part']:18s} {part['allocator']:16s} {name:32s} {row['median']:8.3f} ms {ratio}", flush=True)
+    return part
 
 
 def check(peer: Peer | Missing) -> dict[str, Any]:
@@ -94,36 +135,25 @@ def within(name: str, value: float, limit: float) -> float:
     return value
 
 
-def measure(peer: Peer | Missing, allocator: str, rounds: int) -> list[dict[str, Any]]:
-    """All three parts with one kind of allocator."""
-    found = []
-    for part, sides in {"lidar": lidar(), "image": image(), "sound": sound(peer)}.items():
-        summary = take_turns(sides, rounds).summary(OURS, 1e-3)
-        targets = TARGETS[part] if allocator == AS_IT_COMES else {}
-        below = [f"{name} {summary[name]['ratio']:.2f}x of {least:g}x" for name, least in targets.items()
-                 if name in summary and summary[name]["ratio"] < least]  # fmt: skip
-        found.append({"part": part, "allocator": allocator, "sides": summary, "missed": below})
-        for name, row in summary.items():
-            ratio = f"{row['ratio']:5.1f}x [{row['range'][0]:.1f}, {row['range'][1]:.1f}]" if "ratio" in row else ""
-            print(f"{part:6s} {allocator:16s} {name:32s} {row['median']:8.3f} ms {ratio}", flush=True)
-    return found
-
-
-def lidar() -> dict[str, Side]:
+def lidar(_: str) -> dict[str, Side]:
     """A sweep into the camera's view."""
     sweep = lidar_sides.make_sweep()
+    return {OURS: timed(lidar_sides.ours(sweep), CALLS), "NumPy": timed(lambda: lidar_sides.by_numpy(sweep), CALLS)}
+
+
+def lidar_otherwise(_: str) -> dict[str, Side]:
+    """What else people use."""
+    sweep = lidar_sides.make_sweep()
     ways = {
-        "NumPy": lidar_sides.by_numpy,
         "cv2.projectPoints + NumPy": lidar_sides.by_opencv,
         "cv2.projectPoints, pixels only": lidar_sides.opencv_pixels,
         "lidar-bonnetal's range image": lidar_sides.by_range_image,
     }
-    return {OURS: timed(lidar_sides.ours(sweep), CALLS)} | {
-        name: timed(lambda way=way: way(sweep), CALLS) for name, way in ways.items()
-    }
+    sides = {name: timed(lambda way=way: way(sweep), CALLS) for name, way in ways.items()}
+    return {OURS: timed(lidar_sides.ours(sweep), CALLS), **sides}
 
 
-def image() -> dict[str, Side]:
+def image(_: str) -> dict[str, Side]:
     """A frame to a tensor."""
     frame = image_sides.make_frame()
     return {
@@ -133,14 +163,19 @@ def image() -> dict[str, Side]:
     }
 
 
-def sound(peer: Peer | Missing) -> dict[str, Side]:
-    """A second of sound to log-mel."""
-    window = sound_sides.make_window()
+def sound(allocator: str) -> dict[str, Side]:
+    """A second of sound to log-mel; the peers keep their pages as we do."""
+    window, peer = sound_sides.make_window(), sound_features()
     sides = {OURS: timed(sound_sides.ours(window), CALLS), "NumPy": timed(sound_sides.by_numpy(window), CALLS)}
     if isinstance(peer, Missing):
         return sides
+    if allocator == KEEPS_PAGES and not peer.ask("keep"):
+        raise SystemExit("the C library cannot be told to keep its pages")
     sound_sides.load(peer, window)
     return sides | {name: lambda name=name: peer.ask("time", name, CALLS) for name in sound_sides.PEERS}
+
+
+COMPARISONS = {"lidar": lidar, "lidar, other ways": lidar_otherwise, "image": image, "sound": sound}
 
 
 def keep_pages() -> bool:

@@ -1,6 +1,6 @@
 """What the street simulator costs, in milliseconds of one core: a frame, a sweep, a second of sound, an example.
 
-    python benchmarks/simulator.py [--streets 60] [--json]
+    python benchmarks/simulator.py [--streets 60] [--out FILE.json]
 
 Each number is the median over as many streets, and the range from the 10th to the 90th percentile.
 """
@@ -8,11 +8,12 @@ Each number is the median over as many streets, and the range from the 10th to t
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+from results import write_result
 
 from edge.runtime.simulate.example import draw_example
 from edge.runtime.simulate.labels import label
@@ -58,12 +59,11 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--streets", type=int, default=60)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     costs = measure(arguments.streets)
-    if arguments.json:
-        print(json.dumps(costs, indent=2))
-        return
+    if arguments.out:
+        write_result(arguments.out, {"ms": costs})
     print(f"{'ms on one core':<14}{'p10':>8}{'median':>8}{'p90':>8}{'budget':>8}")
     for name, cost in costs.items():
         print(f"{name:<14}" + "".join(f"{cost[key]:>8.2f}" for key in ("p10", "median", "p90", "budget")))

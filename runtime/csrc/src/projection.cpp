@@ -176,10 +176,10 @@ void LidarView::encode_block(const float* points, std::size_t start, std::size_t
     std::size_t found = 0;
     for (std::size_t cell = start; cell < start + count; ++cell) {
         cells[found] = cell;
-        hits.depths[found] = view[cell];
-        found += view[cell] != 0.0F ? 1 : 0;
+        found += view[cell] > 0.0F ? 1 : 0;
     }
     for (std::size_t i = 0; i < found; ++i) {
+        hits.depths[i] = view[cells[i]];
         nearest[i] = points + 4 * index_of(view[plane_ + cells[i]]);
         EDGE_PREFETCH(nearest[i]);
     }
