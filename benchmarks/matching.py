@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,6 +103,17 @@ def judge(sets: Sets, recording: Recording, period_ns: int) -> Quality:
         silence=silence_ms(sets.emitted_ns, int(arrivals[0]), int(arrivals[-1])),
         back=back_ms(sets, recording, period_ns) if recording.fault.kind == "step" else 0.0,
     )
+
+
+def combine(found: list[Quality]) -> Quality:
+    """The mean of several recordings; of the longest wait, silence and recovery the worst."""
+    means = {
+        field.name: float(np.mean([getattr(one, field.name) or 0.0 for one in found])) for field in fields(Quality)
+    }
+    backs = [one.back for one in found]
+    worst = {name: max(getattr(one, name) for one in found) for name in ("wait_max", "silence")}
+    back = None if None in backs else max(back for back in backs if back is not None)
+    return replace(Quality(**means), **worst, back=back)
 
 
 def waits_ms(sets: Sets, arrivals_ns: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -92,7 +92,13 @@ def nominal(result: Result) -> list[str]:
 
 def faults(result: Result) -> list[str]:
     """Figures by scenario and side."""
-    lines = ["### Something goes wrong", "", "By scenario; figures of peers only where they were run.", ""]
+    lines = [
+        "### Something goes wrong",
+        "",
+        "A sensor dies half way. A clock's step comes half way too, in five recordings of a fifth of the time, for",
+        "what comes of it depends on when it comes: the longest silence and recovery of the five are here.",
+        "",
+    ]
     wait = "{wait_mean:.2f} / {wait_p99:.1f}"
     for title, cell in (
         (
@@ -111,15 +117,15 @@ def faults(result: Result) -> list[str]:
     for streams in ("driver", "kitti"):
         chosen = [row for row in steps if row["streams"] == streams]
         lines += [f"{streams}:", "", *by_side(chosen, "{recovered}", result["missing"])]
-    offset = [row for row in result["rows"] if row["scenario"] == "audio clock +120 ms" and row["streams"] == "driver"]
+    offset = [row for row in of(result, "driver") if row["scenario"] == "audio clock +120 ms"]
     found = ", ".join(f"{row['side']} {row['spread_mean']:.0f} ms" for row in offset)
     lines += ["With the audio clock 120 ms ahead every algorithm pairs sound with the wrong picture, true spread:"]
     return [*lines, f"{found}. What tells is a stream's health: messages arrive before they were measured.", ""]
 
 
 def by_side(rows: list[Result], cell: str, missing: dict[str, str]) -> list[str]:
-    """A row a scenario, a column a side."""
-    sides = list(dict.fromkeys(row["side"] for row in rows))
+    """A row a scenario, a column a side but for the optimal policy, which gives what ROS gives until a clock steps."""
+    sides = list(dict.fromkeys(row["side"] for row in rows if row["side"] != OPTIMAL))
     found = {(row["scenario"], row["side"]): cell.format(**row) for row in rows}
     scenarios = list(dict.fromkeys(row["scenario"] for row in rows))
     lines = table(["", *sides], [[name, *(found.get((name, side), "") for side in sides)] for name in scenarios])
@@ -127,9 +133,8 @@ def by_side(rows: list[Result], cell: str, missing: dict[str, str]) -> list[str]
 
 
 def of(result: Result, streams: str) -> list[Result]:
-    """Rows of some streams; the optimal policy only where nothing goes wrong."""
-    rows = [row for row in result["rows"] if row["streams"] == streams]
-    return [row for row in rows if row["side"] != OPTIMAL or row["scenario"] == "nominal"]
+    """Rows of some streams."""
+    return [row for row in result["rows"] if row["streams"] == streams]
 
 
 def producers(result: Result) -> list[str]:
@@ -141,7 +146,9 @@ def producers(result: Result) -> list[str]:
     return [
         "## A producer before a slow consumer",
         "",
-        "What a push takes, in us, while the consumer needs 50 ms a set; three producer threads, real time.",
+        "What a push takes, in us, while the consumer needs 50 ms a set; three producer threads, real time, each",
+        "asleep between two pushes. ROS's messages are empty, ours are whole frames and sweeps, adopted and not",
+        "copied. To reach: a p99 of 5,000 us.",
         "",
         *table(["", "p50", "p90", "p99", "max", "pushes"], rows + absent(result["missing"], 6)),
     ]
@@ -226,4 +233,5 @@ def simulator(result: Result) -> list[str]:
 
 def versions(result: Result) -> str:
     """Of the peers that were there."""
-    return ", ".join(f"{name} {version}" for name, version in result.get("versions", {}).items()) + "."
+    found = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    return f"Versions: {found}." if found else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ def ros_python() -> Peer | Missing:
 def ros_cpp() -> Peer | Missing:
     """ROS's message_filters in C++: compiled at the first use and when its source is newer."""
     source, program = HERE / "ros_cpp.cpp", BUILD / "ros_cpp"
-    if not Path("/usr/include/message_filters/synchronizer.h").exists():
+    if not (Path("/usr/include/message_filters/synchronizer.h").exists() and shutil.which("g++")):
         return Missing(BY_APT)
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
         BUILD.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import sys
 from pathlib import Path
@@ -119,3 +120,14 @@ def test_the_truth_does_not_step_with_a_clock(streams: Any, matching: Any) -> No
     ahead = given.messages.stamps_ns - given.true_ns
     assert set(np.unique(ahead[given.messages.streams == 2]) // MS) == {-5000, 0}
     assert not ahead[given.messages.streams != 2].any()
+
+
+@pytest.mark.parametrize(("backs", "back"), [((0.0, 300.0), 300.0), ((0.0, None), None)])
+def test_of_several_recordings_the_worst_silence_and_recovery_count(
+    matching: Any, backs: tuple[float | None, ...], back: float | None
+) -> None:
+    names = [field.name for field in dataclasses.fields(matching.Quality)]
+    found = [matching.Quality(**{**dict.fromkeys(names, 10.0 * i), "back": one}) for i, one in enumerate(backs)]
+    combined = matching.combine(found)
+    assert combined.silence == combined.wait_max == 10.0 and combined.wait_mean == 5.0
+    assert combined.back == back
