@@ -59,9 +59,8 @@ def main() -> int:
     ours = found[OURS]["p99"]  # None where there are too few pushes
     missed = [] if ours is not None and ours <= LIMIT_US else [f"p99 {figure(ours)} us of {LIMIT_US:g}"]
     for name, row in found.items():
-        print(
-            f"{name:12s} push us p50={figure(row['p50'])} p99={figure(row['p99'])} max={figure(row['max'])} of {row['n']}"
-        )
+        p50, p99, longest = (figure(row[key]) for key in ("p50", "p99", "max"))
+        print(f"{name:12s} push us p50={p50} p99={p99} max={longest} of {row['n']}")
     if arguments.out:
         result: dict[str, Any] = {"seconds": arguments.seconds, "rounds": arguments.rounds, "push_us": found}
         write_result(arguments.out, result | {"missing": missing})

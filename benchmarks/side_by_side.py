@@ -2,8 +2,8 @@
 
     python benchmarks/side_by_side.py [--only PART ...] [--write-only] [--demo runs/demo]
 
-Each part writes results/PART.json and runs in a process of its own. Exit code 3 where a part misses what it must
-reach, 1 where one fails; results.md is written in any case.
+Each part runs in a process of its own and writes results/PART.json, or prints what goes to results/PART.txt. Exit code
+3 where a part misses what it must reach, 1 where one fails; results.md is written in any case.
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ SECTIONS: dict[str, Callable[[sections.Result], list[str]]] = {
     "bundle_against_ort": sections.bundle,
     "simulator": sections.simulator,
 }
-PRINTED_ONLY = ("pruning", "watching")
+PRINTED = {
+    "recording": "Recording and replaying MCAP",
+    "pruning": "Structured pruning",
+    "watching": "What watching over a run costs",
+}
 INTRODUCTION = """# Benchmarks, side by side
 
 Written by `make bench`, which runs everything below and may be repeated by anyone; `make bench-peers` installs the
@@ -52,7 +56,7 @@ measured on a board.
 def main() -> int:
     """Runs the parts and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", choices=[*SECTIONS, *PRINTED_ONLY])
+    parser.add_argument("--only", action="append", choices=[*SECTIONS, *PRINTED])
     parser.add_argument("--write-only", action="store_true")
     parser.add_argument("--demo", type=Path, default=ROOT / "runs" / "demo")
     arguments = parser.parse_args()
@@ -73,7 +77,7 @@ def commands(demo: Path) -> dict[str, list[str]]:
     names = [name for name in SECTIONS if name != "bundle_against_ort"]
     found = {name: [f"{name}.py", "--out", str(RESULTS / f"{name}.json")] for name in names}
     found["synchronize"] += ["--recorded-out", str(RECORDED)]
-    found |= {name: [f"{name}.py"] for name in PRINTED_ONLY}
+    found |= {name: [f"{name}.py"] for name in PRINTED}
     if (demo / "bundle").is_dir() and (demo / "data").is_dir():
         out = str(RESULTS / "bundle_against_ort.json")
         found["bundle_against_ort"] = ["bundle_against_ort.py", str(demo), "--out", out]
@@ -83,13 +87,27 @@ def commands(demo: Path) -> dict[str, list[str]]:
 
 
 def run(name: str, command: list[str]) -> int:
-    """Exit code of a part."""
+    """Exit code of a part; what a part prints that writes no file is kept."""
     print(f"== {name}", flush=True)
     start = time.monotonic()
     script = [sys.executable, str(HERE / command[0]), *command[1:]]
-    code = subprocess.run(script, env={**os.environ, **ONE_THREAD}, check=False).returncode
+    environment = {**os.environ, **ONE_THREAD}
+    if name in PRINTED:
+        done = subprocess.run(script, env=environment, check=False, stdout=subprocess.PIPE, text=True)
+        code = done.returncode
+        print(done.stdout)
+        keep_text(RESULTS / f"{name}.txt", done.stdout, failed=code not in (0, 3))
+    else:
+        code = subprocess.run(script, env=environment, check=False).returncode
     print(f"== {name}: {time.monotonic() - start:.0f} s, exit code {code}", flush=True)
     return code
+
+
+def keep_text(path: Path, text: str, failed: bool) -> None:
+    """What a part printed, unless it failed."""
+    if not failed:
+        with atomic_file(path) as draft:
+            draft.write_text(text, encoding="utf-8")
 
 
 def write_page() -> None:
@@ -100,6 +118,11 @@ def write_page() -> None:
         if path.exists():
             result = json.loads(path.read_text(encoding="utf-8"))
             lines += [*section(result), f"`benchmarks/{name}.py`, `benchmarks/results/{name}.json`", ""]
+    for name, title in PRINTED.items():
+        path = RESULTS / f"{name}.txt"
+        if path.exists():
+            lines += [f"## {title}", "", "```", path.read_text(encoding="utf-8").rstrip(), "```", ""]
+            lines += [f"`benchmarks/{name}.py`", ""]
     with atomic_file(HERE / "results.md") as draft:
         draft.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
