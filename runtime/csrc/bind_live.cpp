@@ -22,10 +22,12 @@ using namespace nb::literals;
 
 namespace {
 
+using edge::live::Clock;
 using edge::live::Frame;
 using edge::live::LiveConfig;
 using edge::live::ManualClock;
 using edge::live::MatchedSet;
+using edge::live::MonotonicClock;
 using edge::live::Push;
 using edge::live::SyncThread;
 using edge::live::Taken;
@@ -43,7 +45,7 @@ LiveConfig config_of(std::size_t ring, std::size_t depth, bool drop_newest) {
 class LiveSync {
  public:
     LiveSync(nb::handle policy, std::size_t ring, std::size_t depth, bool drop_newest,
-             const std::shared_ptr<ManualClock>& clock);
+             const std::shared_ptr<Clock>& clock);
     ~LiveSync();
     LiveSync(const LiveSync&) = delete;
     LiveSync& operator=(const LiveSync&) = delete;
@@ -91,16 +93,9 @@ class LiveSync {
     std::vector<std::unique_ptr<MatchedSet>> spares_;
 };
 
-std::shared_ptr<edge::live::Clock> clock_or_host(const std::shared_ptr<ManualClock>& clock) {
-    if (clock != nullptr) {
-        return clock;
-    }
-    return std::make_shared<edge::live::MonotonicClock>();
-}
-
 LiveSync::LiveSync(nb::handle policy, std::size_t ring, std::size_t depth, bool drop_newest,
-                   const std::shared_ptr<ManualClock>& clock)
-    : thread_(hand_over_policy(policy), config_of(ring, depth, drop_newest), clock_or_host(clock)) {
+                   const std::shared_ptr<Clock>& clock)
+    : thread_(hand_over_policy(policy), config_of(ring, depth, drop_newest), clock) {
     for (std::size_t i = 0; i < thread_.streams(); ++i) {
         lanes_.push_back(std::make_unique<Lane>());
     }
@@ -308,13 +303,14 @@ void bind_calls(nb::class_<LiveSync>& bound) {
 }  // namespace
 
 void bind_live(nb::module_& m) {
-    nb::class_<ManualClock>(m, "ManualClock")
+    nb::class_<Clock>(m, "Clock").def("now_ns", &Clock::now_ns);
+    nb::class_<MonotonicClock, Clock>(m, "MonotonicClock").def(nb::init<Nanos>(), "ahead_ns"_a);
+    nb::class_<ManualClock, Clock>(m, "ManualClock")
         .def(nb::init<Nanos>(), "start_ns"_a)
-        .def("now_ns", &ManualClock::now_ns)
         .def("move_to", &ManualClock::move_to, "now_ns"_a);
     nb::class_<LiveSync> bound(m, "LiveSync");
-    bound.def(nb::init<nb::handle, std::size_t, std::size_t, bool, std::shared_ptr<ManualClock>>(), "policy"_a,
-              "ring"_a, "depth"_a, "drop_newest"_a, "clock"_a.none());
+    bound.def(nb::init<nb::handle, std::size_t, std::size_t, bool, std::shared_ptr<Clock>>(), "policy"_a, "ring"_a,
+              "depth"_a, "drop_newest"_a, "clock"_a);
     bind_calls(bound);
     bound.def_prop_ro("sets_dropped", [](LiveSync& self) { return self.thread().sets_dropped(); })
         .def_prop_ro("sets_waiting", [](LiveSync& self) { return self.thread().sets_waiting(); })

@@ -6,7 +6,6 @@ busy interpreter delays a deadline; and no push ever waits for a consumer.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import replace
 from itertools import count
@@ -16,6 +15,7 @@ from edge.runtime import _core
 from edge.runtime.clock import NS_PER_S
 from edge.runtime.errors import ConfigError, RunError, SampleError
 from edge.runtime.exit_guard import close_at_exit
+from edge.runtime.live_clock import HostClock
 from edge.runtime.sample import AudioChunk, Sample
 from edge.runtime.synchronize.messages import matched_set, stream_health
 from edge.runtime.synchronize.policies import Anchored, Exact, Latest, Optimal, Policy, configured
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
 
+    from edge.runtime.live_clock import LiveClock
     from edge.runtime.rig import Rig
     from edge.runtime.sample import Payload
     from edge.runtime.synchronize.messages import StreamHealth
@@ -45,28 +46,6 @@ _POLICIES: dict[str, Callable[[RigStreams], Policy]] = {
 }
 _ACCEPTED, _FAILED = 0, 4
 _SIZES = "give a depth between 1 and 4096 and a ring between 1 and 65536"
-
-
-class ManualClock:
-    """Time that stands still until it is told to move, for tests of live code; meets `edge.runtime.clock.Clock`.
-
-    Only such a clock can be injected into live code: the thread that watches it runs no Python.
-    """
-
-    def __init__(self, start_ns: int = 0) -> None:
-        self.core = _core.ManualClock(start_ns)
-
-    def now_ns(self) -> int:
-        """The instant it stands at."""
-        return self.core.now_ns()
-
-    def move_to(self, now_ns: int) -> None:
-        """Moves on, never back, and wakes whom it is time for."""
-        self.core.move_to(now_ns)
-
-    def wait_until_ns(self, deadline_ns: int) -> None:
-        """Moves there at once."""
-        self.move_to(deadline_ns)
 
 
 class LiveMemory(NamedTuple):
@@ -121,7 +100,7 @@ class LiveSynchronizer:
         depth: int = 1,
         overflow: Literal["oldest", "newest"] = "oldest",
         ring: int = RING,
-        clock: ManualClock | None = None,
+        clock: LiveClock | None = None,
     ) -> None:
         announced = tuple(streams)
         self._streams = _streams_for(policy, rig, announced, window_ns)
@@ -130,10 +109,11 @@ class LiveSynchronizer:
             for i, (name, spec) in enumerate(zip(self._streams.names, self._streams.specs, strict=True))
             if name in announced
         }
-        self._now_ns = time.monotonic_ns if clock is None else clock.now_ns
+        clock = clock or HostClock()
+        self._now_ns = clock.now_ns
         self._unusual: Counter[str] = Counter()
         core = _POLICIES[policy](self._streams).core
-        core_clock = None if clock is None else clock.core
+        core_clock = clock.core
         self._core = configured(lambda: _core.LiveSync(core, ring, depth, overflow == "newest", core_clock), _SIZES)
         self._push = self._core.push
         close_at_exit(self)

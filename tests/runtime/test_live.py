@@ -20,12 +20,12 @@ from edge.runtime.bundle import Bundle
 from edge.runtime.errors import ConfigError, ModelError, RunError
 from edge.runtime.fusion import Fusion
 from edge.runtime.live import Runtime
+from edge.runtime.live_clock import ManualClock
 from edge.runtime.pipeline import Pipeline, RunSettings
 from edge.runtime.result import FusedResult
 from edge.runtime.rig import Rig
 from edge.runtime.sample import AudioChunk, Image, PointCloud, Sample
 from edge.runtime.simulate.rig import street_rig
-from edge.runtime.synchronize.live import ManualClock
 
 MS = 1_000_000
 RATE_HZ = 16_000

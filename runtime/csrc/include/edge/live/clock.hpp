@@ -30,11 +30,17 @@ class Clock {
     virtual void sleep(Alarm& alarm, Nanos deadline_ns) = 0;
 };
 
-// The host's CLOCK_MONOTONIC, which arrivals are on.
+// The host's CLOCK_MONOTONIC, which arrivals are on; or so much ahead of it, where a recording is played back.
 class MonotonicClock final : public Clock {
  public:
-    Nanos now_ns() const override { return monotonic_now_ns(); }
-    void sleep(Alarm& alarm, Nanos deadline_ns) override { alarm.sleep_until(deadline_ns); }
+    explicit MonotonicClock(Nanos ahead_ns = 0) : ahead_ns_(ahead_ns) {}
+    Nanos now_ns() const override { return sync::plus(monotonic_now_ns(), ahead_ns_); }
+    void sleep(Alarm& alarm, Nanos deadline_ns) override {
+        alarm.sleep_until(deadline_ns == sync::kNever ? sync::kNever : sync::minus(deadline_ns, ahead_ns_));
+    }
+
+ private:
+    Nanos ahead_ns_;
 };
 
 // For tests and for replays: stands still until `move_to`; never runs back.
