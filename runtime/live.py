@@ -16,35 +16,32 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from itertools import count
 from typing import TYPE_CHECKING
 
 from edge.runtime.bundle import Bundle
 from edge.runtime.callbacks import CallbackThread
-from edge.runtime.clock import NS_PER_MS
-from edge.runtime.deskew import MotionCompensation
 from edge.runtime.engine_guard import EngineGuard
 from edge.runtime.errors import ConfigError, RunError, first_line
 from edge.runtime.exit_guard import close_at_exit
 from edge.runtime.fusion import Fusion, complete_rig, sound_windows_ns
-from edge.runtime.health import HealthMonitor
+from edge.runtime.live_clock import HostClock
 from edge.runtime.result_queue import ResultQueue
+from edge.runtime.run_steps import RunSteps
 from edge.runtime.sample import Sample
-from edge.runtime.sanity import SanityGate
 from edge.runtime.synchronize.live import LiveSynchronizer
-from edge.runtime.trace import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from types import TracebackType
 
     from edge.runtime.engines.base import Engine
     from edge.runtime.fusion import Inference
+    from edge.runtime.live_clock import LiveClock
     from edge.runtime.result import FusedResult
     from edge.runtime.rig import Rig
     from edge.runtime.sample import Payload
-    from edge.runtime.synchronize.live import ManualClock
+    from edge.runtime.trace import Trace
 
 RESULTS = 64
 # How long `close` waits for a call of the user's code, an engine or a callback, that does not return.
@@ -59,10 +56,13 @@ class Runtime:
         model: A bundle, or a fusion that was made of one.
         rig: The sensors that deliver; with a bundle, those that it lacks are taken from the bundle and stay silent.
         engine: Runs one of the bundle's graphs; a fusion has its own.
+        streams: Those that will be pushed; all that the rig has by default.
         reopen: Makes a new engine after the old one has failed three times in a row; None: the run then ends.
         results: Results that may wait to be iterated, and for callbacks; then the oldest gives way.
         depth: Matched sets that may wait for the model; with 1 it always gets the latest.
-        clock: Another than the host's CLOCK_MONOTONIC, for tests.
+        clock: Another than the host's CLOCK_MONOTONIC: a recording's, or one that tests move.
+        on_ready: Called on the inference thread with each result and the instant at which it was ready; it must be
+            quick and not raise. Users want `on_result`.
 
     Raises:
         RigError: The rig does not fit the model.
@@ -76,29 +76,29 @@ class Runtime:
         rig: Rig,
         engine: Engine | None = None,
         *,
+        streams: Collection[str] | None = None,
         reopen: Callable[[], Engine] | None = None,
         results: int = RESULTS,
         depth: int = 1,
-        clock: ManualClock | None = None,
+        clock: LiveClock | None = None,
+        on_ready: Callable[[int, FusedResult], None] = lambda _ready_ns, _result: None,
     ) -> None:
         fusion, self._rig = _fusion_of(model, rig, engine)
         modalities = fusion.model_io.modalities
-        streams = tuple(name for name in modalities if name in rig.streams)
-        self._now_ns = time.monotonic_ns if clock is None else clock.now_ns
-        self._gate = SanityGate(self._rig)
-        self._health = HealthMonitor({n: self._rig.stream(n).period_ns for n in modalities}, self._rig.health)
+        self._streams = tuple(name for name in modalities if name in (rig.streams if streams is None else streams))
+        clock = clock or HostClock()
+        self._now_ns = clock.now_ns
+        self._steps = RunSteps(self._rig, modalities, on_ready)
         self._guard = EngineGuard(fusion, reopen, self._now_ns)
-        self._trace = Trace(self._rig.anchor, round(self._rig.budget_ms * NS_PER_MS))
         self._queue, self._callbacks = ResultQueue(results), CallbackThread(results)
-        self._motion = MotionCompensation(self._rig)
-        self._streams = streams
-        self._locks = {name: threading.Lock() for name in (*streams, *self._motion.streams)}
+        self._locks = {name: threading.Lock() for name in (*self._streams, *self._steps.motion_streams)}
         self._numbers = {name: count() for name in self._locks}
         self._closing = threading.Lock()
         self._closed = self._is_iterated = False
         self._failure: BaseException | None = None
         self._told = False
-        self._sync = LiveSynchronizer(self._rig, streams, sound_windows_ns(fusion.model_io), depth=depth, clock=clock)
+        windows_ns = sound_windows_ns(fusion.model_io)
+        self._sync = LiveSynchronizer(self._rig, self._streams, windows_ns, depth=depth, clock=clock)
         self._thread = threading.Thread(target=self._work, name="edge-inference", daemon=True)
         self._thread.start()
         close_at_exit(self)
@@ -136,10 +136,8 @@ class Runtime:
                     return False
                 arrived_ns = self._now_ns() if arrival_ns is None else arrival_ns
                 sample = Sample(name, stamp_ns, arrived_ns, next(self._numbers[name]), payload)
-            unmoved = self._motion.observe(sample)
-            reason = self._gate.refusal(sample) if unmoved is None else unmoved
-            self._trace.add_arrival(name, reason)
-            return not reason and (unmoved is not None or self._sync.push(sample))
+            admission = self._steps.admit(sample)
+            return admission.accepted and (not admission.is_matched or self._sync.push(sample))
 
     def on_result(self, callback: Callable[[FusedResult], object]) -> Callable[[FusedResult], object]:
         """Calls `callback` with every result from now on, on a thread that only does that; also as a decorator.
@@ -228,7 +226,7 @@ class Runtime:
     @property
     def trace(self) -> Trace:
         """Figures of the run so far; complete once it is closed."""
-        return self._trace
+        return self._steps.trace
 
     @property
     def callback_errors(self) -> tuple[Exception, ...]:
@@ -262,7 +260,7 @@ class Runtime:
         """The inference thread."""
         try:
             for synced in self._sync:
-                self._emit(self._guard.run(self._motion.compensate(synced)))
+                self._emit(self._guard.run(self._steps.compensate(synced)))
                 if self._guard.broken is not None:
                     raise self._guard.broken
         except BaseException as error:  # handed over to whoever calls next
@@ -274,15 +272,7 @@ class Runtime:
             self._queue.close()
 
     def _emit(self, inference: Inference) -> None:
-        ready_ns = self._now_ns()
-        result = inference.result(self._trace.fused, ready_ns, self._health)
-        if inference.times is not None:
-            self._trace.add_stages(*inference.times)
-            arrived_ns = max(s.arrival_ns for s in inference.synced.samples.values())
-            self._trace.add_overhead(ready_ns - arrived_ns - inference.times.engine_ns)
-        for name in inference.refused:
-            self._trace.add_refusal(name, "unusable")
-        self._trace.add_result(inference.synced, result, ready_ns)
+        result = self._steps.conclude(inference, self._now_ns(), is_wall_time=True)
         if self._callbacks.active:
             self._callbacks.put(result)
         if self._is_iterated or not self._callbacks.active:
@@ -296,13 +286,10 @@ class Runtime:
         return "" if self._callbacks.join(PATIENCE_S) else "a callback"
 
     def _complete_trace(self) -> None:
-        self._trace.dropped.update(Counter(self._sync.dropped))
-        self._trace.dropped.update({k: n for k, n in self._own_counts().items() if k.endswith(":overrun")})
+        self._steps.complete(self._sync, self._streams)
+        self.trace.dropped.update({k: n for k, n in self._own_counts().items() if k.endswith(":overrun")})
         for name, most in self._sync.high_water.items():
-            self._trace.add_depth(name, most)
-        for name in self._streams:
-            self._trace.add_health(name, self._sync.health(name))
-        self._motion.complete(self._trace)
+            self.trace.add_depth(name, most)
 
     def _told_failure(self, failure: BaseException) -> RunError:
         self._told = True

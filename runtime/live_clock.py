@@ -1,7 +1,6 @@
 """Time for live code: the host's, ahead of it by a constant where a recording is played back, or one that is moved.
 
-The thread that matches watches its clock without running Python, so such a clock is an object of the C++ core. They
-meet `edge.runtime.clock.Clock`.
+The thread that matches watches its clock without running Python, so such a clock is an object of the C++ core.
 """
 
 from __future__ import annotations

@@ -59,10 +59,18 @@ class ReadAhead:
         self._shut()
 
     def _iterate(self) -> Iterator[Sample]:
-        while not isinstance(item := self._queue.get(), _End):
+        while not isinstance(item := self._get(), _End):
             yield item
         if item.error is not None:
             raise item.error
+
+    def _get(self) -> Sample | _End:
+        while not self._stop.is_set():
+            try:
+                return self._queue.get(timeout=_POLL_S)
+            except queue.Empty:
+                continue
+        return _End(None)
 
     def _read(self) -> None:
         error: BaseException | None = None

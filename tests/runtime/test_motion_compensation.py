@@ -14,6 +14,7 @@ from edge.runtime.errors import RigError
 from edge.runtime.faults.grammar import parse_fault
 from edge.runtime.fusion import complete_rig
 from edge.runtime.live import Runtime
+from edge.runtime.live_clock import ManualClock
 from edge.runtime.motion import MotionHistory
 from edge.runtime.pipeline import Pipeline
 from edge.runtime.rig import Deskew, Rig, Stream
@@ -21,7 +22,6 @@ from edge.runtime.sample import Image, Payload, PointCloud, Pose, Reading, Sampl
 from edge.runtime.sanity import SanityGate
 from edge.runtime.simulate.rig import street_rig
 from edge.runtime.sources.merge import MergedSource
-from edge.runtime.synchronize.live import ManualClock
 from edge.runtime.synchronize.synced import SyncedSet
 from edge.runtime.trace import Trace
 
