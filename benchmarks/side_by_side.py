@@ -39,6 +39,7 @@ SECTIONS: dict[str, Callable[[sections.Result], list[str]]] = {
     "simulator": sections.simulator,
 }
 PRINTED = {
+    "deskew": "Motion compensation of a sweep",
     "recording": "Recording and replaying MCAP",
     "pruning": "Structured pruning",
     "watching": "What watching over a run costs",

@@ -86,6 +86,11 @@ def sound_features() -> Peer | Missing:
     return _in_venv("librosa", "sound.py")
 
 
+def kiss_icp() -> Peer | Missing:
+    """kiss-icp's motion compensation from the peers' venv."""
+    return _in_venv("kiss_icp", "kiss.py")
+
+
 def ros_python() -> Peer | Missing:
     """ROS's message_filters in the system's Python, where Debian's packages live."""
     return _start_python(SYSTEM_PYTHON, "message_filters", "ros_python.py", BY_APT)
