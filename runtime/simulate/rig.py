@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from edge.runtime.errors import RigError
-from edge.runtime.rig import Intrinsics, Matrix4, Rig, Stream
+from edge.runtime.rig import Deskew, Intrinsics, Matrix4, Rig, Stream
 
+ODOMETRY = "odometry"
 CAMERA_HEIGHT_M, LIDAR_HEIGHT_M = 1.65, 1.73
 _WIDTH, _HEIGHT = 416, 128
 _SCALE = _WIDTH / 1242  # KITTI's rectified colour camera, made smaller
@@ -14,18 +15,25 @@ _SCALE = _WIDTH / 1242  # KITTI's rectified colour camera, made smaller
 LEVEL_AHEAD = ((0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0))
 
 
-def street_rig() -> Rig:
+def street_rig(*, odometry: bool = False) -> Rig:
     """Camera, lidar and microphone of the simulated vehicle.
 
     The audio interface stamps 8 ms late, which `latency_offset_ms` undoes; all other stamps are on the
     common time.
+
+    Args:
+        odometry: Also a stream that tells how the vehicle moves, by which sweeps are deskewed.
     """
+    streams = {"camera": _camera(), "lidar": _lidar(), "audio": _audio()}
     return Rig(
         schema=1,
         name="street-simulator",
         anchor="lidar",
         budget_ms=60.0,
-        streams={"camera": _camera(), "lidar": _lidar(), "audio": _audio()},
+        streams={**streams, ODOMETRY: Stream(kind="twist", rate_hz=100.0, clock="ptp", transport_ms=2.0)}
+        if odometry
+        else streams,
+        deskew=Deskew(motion=ODOMETRY, to="camera") if odometry else None,
     )
 
 
@@ -42,6 +50,9 @@ def check_rig(rig: Rig) -> None:
     for name, mark in (("lidar", "mid"), ("audio", "first-sample")):
         if rig.stream(name).stamp != mark:
             raise RigError(f"the simulated {name}'s stamps mark '{mark}'", f"set stamp of '{name}' to {mark}")
+    odometry = rig.streams.get(ODOMETRY)
+    if odometry is not None and (odometry.kind != "twist" or not np.allclose(odometry.T_base_from_sensor, np.eye(4))):
+        raise RigError("the simulated odometry is a twist of the base frame", f"make '{ODOMETRY}' such a stream")
     if rig.intrinsics("camera").distortion.model != "none":
         raise RigError("the simulator renders no lens distortion", "set the camera's distortion to none")
     for name, wanted in (("camera", LEVEL_AHEAD), ("lidar", np.eye(3))):

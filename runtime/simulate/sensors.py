@@ -9,7 +9,7 @@ from edge.runtime.simulate.camera import StreetCamera
 from edge.runtime.simulate.lidar import StreetLidar
 from edge.runtime.simulate.microphone import StreetMicrophone
 
-STAMP_JITTER_S = {"camera": 0.0008, "lidar": 0.0005, "audio": 0.0003}  # standard deviations
+STAMP_JITTER_S = {"camera": 0.0008, "lidar": 0.0005, "audio": 0.0003, "odometry": 0.0003}  # standard deviations
 
 
 class Sensors:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edge.runtime.clock import NS_PER_S
 from edge.runtime.errors import SourceError
+from edge.runtime.simulate.rig import street_rig
 from edge.runtime.sources.audio_file import AudioFileSource
 from edge.runtime.sources.kitti import KittiSource
 from edge.runtime.sources.mcap_source import McapSource, RecordingOptions
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
 LEAD_IN_S = 2.0  # sound beside a drive starts this much earlier, so that the first windows are full
 KINDS = ("sim", "kitti", "mcap")
-FORMS = "sim, sim:seed=3,duration=10, kitti:DIR, mcap:FILE, STREAM=FILE.wav"
+FORMS = "sim, sim:seed=3,duration=10,odometry=1, kitti:DIR, mcap:FILE, STREAM=FILE.wav"
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg")
-_SIM_OPTIONS = {"seed": int, "duration": float}
+_SIM_OPTIONS = {"seed": int, "duration": float, "odometry": int}
 _STREAM = re.compile(r"([^:=]*)=(.*)", re.DOTALL)  # an equals sign before any colon
 _DEFAULT_SIM_S = 20.0
 
@@ -118,7 +119,8 @@ def _simulator(spec: str, rest: str, duration_s: float | None) -> SimulatorSourc
         except ValueError as error:
             what = f"'{value}' is no number" if equals else "has no value"
             raise SourceError(f"source '{spec}': {key} {what}", f"write sim:{key}=3") from error
-    return SimulatorSource(seed=int(options["seed"]), duration_s=options["duration"])
+    rig = street_rig(odometry=bool(options.get("odometry", 0)))
+    return SimulatorSource(seed=int(options["seed"]), duration_s=options["duration"], rig=rig)
 
 
 def _nearest(word: str, known: Sequence[str] | dict[str, type]) -> str:

@@ -1,4 +1,4 @@
-"""The street simulator as a source: three streams, each on its own clock, with jitter and transport delays."""
+"""The street simulator as a source: its streams, each on its own clock, with jitter and transport delays."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 from edge.runtime.clock import NS_PER_MS, NS_PER_S
 from edge.runtime.errors import ConfigError
-from edge.runtime.sample import AudioChunk, Payload, Sample
+from edge.runtime.sample import AudioChunk, Payload, Sample, Twist
 from edge.runtime.simulate.config import StreetConfig
 from edge.runtime.simulate.labels import Labels, label
-from edge.runtime.simulate.rig import street_rig
+from edge.runtime.simulate.rig import ODOMETRY, street_rig
 from edge.runtime.simulate.sensors import STAMP_JITTER_S, sensors_of
 from edge.runtime.simulate.street import Street
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 _TRANSPORT_JITTER_S = 0.0015  # mean of the exponential tail of each delay
 _WORST_JITTER = 3.0  # standard deviations; stamps stay in order
 # Of the stream's period: how long a measurement takes, and what of that has passed when its stamp is taken.
-_LASTS = {"camera": 0.0, "lidar": 1.0, "audio": 1.0}
-_STAMPED_AFTER = {"camera": 0.0, "lidar": 0.5, "audio": 0.0}
+_STREAMS = ("camera", "lidar", "audio", ODOMETRY)
+_LASTS = {"camera": 0.0, "lidar": 1.0, "audio": 1.0, ODOMETRY: 0.0}
+_STAMPED_AFTER = {"camera": 0.0, "lidar": 0.5, "audio": 0.0, ODOMETRY: 0.0}
 
 
 class _Due(NamedTuple):
@@ -45,7 +46,7 @@ class SimulatorSource:
         seed: Of the street, not negative; the same arguments give the same samples.
         duration_s: Length of the drive.
         config: What is likely in the street.
-        rig: Streams `camera`, `lidar` and `audio`; that of `street_rig()` if None.
+        rig: Streams `camera`, `lidar`, `audio` and, if wanted, `odometry`; that of `street_rig()` if None.
 
     Raises:
         ConfigError: The seed is negative or the drive has no length.
@@ -78,7 +79,8 @@ class SimulatorSource:
 
     def samples(self) -> Iterator[Sample]:
         """All samples, in the order of their arrival."""
-        due = [item for name in ("camera", "lidar", "audio") for item in self._schedule(name)]
+        names = [name for name in _STREAMS if name in self._rig.streams]
+        due = [item for name in names for item in self._schedule(name)]
         for item in sorted(due):
             yield Sample(item.stream, item.stamp_ns, item.arrival_ns, item.seq, self._payload(item))
 
@@ -96,7 +98,7 @@ class SimulatorSource:
     def _schedule(self, name: str) -> list[_Due]:
         """When each sample of a stream is measured, stamped and received."""
         stream = self._rig.stream(name)
-        rng = np.random.default_rng((self._seed, 9, ("camera", "lidar", "audio").index(name)))
+        rng = np.random.default_rng((self._seed, 9, _STREAMS.index(name)))
         period = self._period_s(name, stream)
         phase = 0.0 if name == "audio" else rng.uniform(0.0, 1.0) * period
         count = max(0, int(np.ceil((self._duration_s - phase) / period)))
@@ -123,6 +125,8 @@ class SimulatorSource:
             return self._sensors.camera.render(self.street.snapshot_at(item.measured_s))
         if item.stream == "lidar":
             return self._sensors.lidar.sweep(self.street.snapshot_at(item.measured_s))
+        if item.stream == ODOMETRY:
+            return Twist(np.array([self.street.ego_speed, 0.0, 0.0]), np.zeros(3))
         end_s = (item.seq + 1) * self._chunk() / self._sensors.microphone.rate_hz
         microphone = self._sensors.microphone
         return AudioChunk(microphone.window(self.street, end_s, self._chunk()), microphone.rate_hz)
