@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from edge.runtime.clock import NS_PER_MS, NS_PER_S
 from edge.runtime.errors import RunError
 from edge.runtime.faults.recovery import recovery_watch
+from edge.runtime.faults.source import FaultySource
 from edge.runtime.fusion import Fusion, complete_rig, sound_windows_ns
 from edge.runtime.live import Runtime
 from edge.runtime.live_clock import HostClock
@@ -95,6 +96,7 @@ class Pipeline:
         self._steps = RunSteps(self._rig, modalities, self._recovery.add)
         self._source, self._sinks, self._settings = source, tuple(sinks), settings
         self._clock, self._on_result, self._on_sample = clock, on_result, on_sample
+        self._first_ns: int | None = None  # the first arrival of the run
 
     @property
     def rig(self) -> Rig:
@@ -119,7 +121,18 @@ class Pipeline:
             for sink in self._sinks:
                 sink.close(complete=complete)
         trace.recovery_ns = self._recovery.recovery_ns()
+        self._note_silenced_end(trace)
         return trace
+
+    def _note_silenced_end(self, trace: Trace) -> None:
+        """Where faults have silenced all streams, the run is over before its time: that is no way to pass."""
+        duration_s = self._settings.duration_s
+        end_ns = self._source.last_arrival_ns if isinstance(self._source, FaultySource) else None
+        if end_ns is None or self._first_ns is None:
+            return
+        if duration_s is not None:
+            end_ns = min(end_ns, self._first_ns + round(duration_s * NS_PER_S))
+        trace.add_end(end_ns)
 
     def _run_virtually(self) -> Trace:
         sync = Synchronizer(self._rig, self._streams, self._windows_ns)
@@ -151,10 +164,11 @@ class Pipeline:
         """Samples of the streams that the model reads, and of the motion, up to the run's length."""
         limit_ns = None if self._settings.duration_s is None else round(self._settings.duration_s * NS_PER_S)
         read = {*self._streams, *self._steps.motion_streams}
-        first_ns: int | None = None
+        self._first_ns = None
         for sample in self._source.samples():
-            first_ns = sample.arrival_ns if first_ns is None else first_ns
-            if limit_ns is not None and sample.arrival_ns - first_ns > limit_ns:
+            if self._first_ns is None:
+                self._first_ns = sample.arrival_ns
+            if limit_ns is not None and sample.arrival_ns - self._first_ns > limit_ns:
                 return
             if self._on_sample is not None:
                 self._on_sample(sample)

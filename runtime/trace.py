@@ -38,7 +38,7 @@ class Trace:
         states: Results by modality state.
         dropped: Samples and sets that were not used, by reason.
         deskew: Sweeps that were compensated for motion, and those left as they were by reason.
-        max_gap_ns: Longest silence between two results.
+        max_gap_ns: Longest silence between two results; where faults are injected, also from the last one to the end.
         recovery_ns: From the end of the last fault to the next complete result; None without a fault.
         levels: How far the results could be relied on, over the time of the run.
         high_water: The most that each queue or ring ever held.
@@ -97,6 +97,11 @@ class Trace:
         if result.ages_ms:
             self._age(RESULT).add(round(max(result.ages_ms.values()) * NS_PER_MS))
         self._add_matching(synced)
+
+    def add_end(self, now_ns: int) -> None:
+        """Takes note of when a run should have ended: silence until then counts, though no result comes after it."""
+        if self._last_result_ns is not None:
+            self.max_gap_ns = max(self.max_gap_ns, now_ns - self._last_result_ns)
 
     def _add_matching(self, synced: SyncedSet) -> None:
         if not synced.samples:

@@ -184,7 +184,7 @@ class RuntimeReport(_Strict):
         stages_ms: Wall time of each step of the pipeline; `overhead`, in real time only, is what the runtime itself
             took: arrival of the last sample used to the result, less the engine.
         offset_ms: Mean of each stream's stamp minus the anchor's, within results.
-        max_gap_s: Longest silence between two results.
+        max_gap_s: Longest silence between two results; where faults are injected, also from the last one to the end.
         recovery_s: From the end of the last fault to the next complete result; None without a fault.
         faults: The faults that were injected, as given.
         high_water: The most that each queue or ring ever held.

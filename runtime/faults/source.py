@@ -47,6 +47,7 @@ class FaultySource:
         check_streams(faults, source.rig.streams)
         self.source, self.faults, self.seed = source, tuple(faults), seed
         self._origin_ns: int | None = None
+        self._last_ns: int | None = None
         self._injectors: dict[str, list[Injector]] = {}
 
     @property
@@ -80,17 +81,22 @@ class FaultySource:
             return None
         return self._origin_ns + max(end for end in ends if end is not None)
 
+    @property
+    def last_arrival_ns(self) -> int | None:
+        """When the newest sample came, or would have come had nothing been wrong; None before the first."""
+        return self._last_ns
+
     def samples(self) -> Iterator[Sample]:
         """All samples that are left, in the order of their arrival; each call begins anew.
 
         Raises:
             SourceError: The recording is missing, truncated or malformed.
         """
-        self._origin_ns, self._injectors = None, {}
+        self._origin_ns, self._last_ns, self._injectors = None, None, {}
         held: list[tuple[int, int, Sample]] = []
         number = arrival_ns = 0
         for sample in self.source.samples():
-            arrival_ns = sample.arrival_ns
+            self._last_ns = arrival_ns = sample.arrival_ns
             for altered in self._inject(sample):
                 heapq.heappush(held, (altered.arrival_ns, number, altered))
                 number += 1

@@ -137,3 +137,15 @@ def test_memory_does_not_grow_with_the_run() -> None:
         tracemalloc.stop()
     assert after - before < 2_048, "a run of any length must take the same memory"
     assert trace.fused == 101_000
+
+
+def test_silence_until_the_end_counts_where_it_is_told() -> None:
+    trace = Trace("lidar")
+    trace.add_end(9000 * MS)
+    assert trace.summary()["max_gap_s"] is None
+    add(trace, 0)
+    add(trace, 1)
+    trace.add_end(200 * MS)
+    assert trace.summary()["max_gap_s"] == 0.1
+    trace.add_end(3140 * MS)
+    assert trace.summary()["max_gap_s"] == 3.0

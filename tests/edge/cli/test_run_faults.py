@@ -75,6 +75,18 @@ def test_a_bound_that_is_not_kept_is_one_line_and_exit_code_3(
     assert (tmp_path / "run" / "results.jsonl").is_file()
 
 
+@pytest.mark.parametrize("stream", ["all", "lidar"])
+def test_silence_to_the_end_breaks_the_bound_on_gaps(small_bundle: Path, tmp_path: Path, stream: str) -> None:
+    """With all streams stalled no result comes any more, so no gap ends; the bound is broken all the same."""
+    options = ["--duration", "1.5", "--fault", f"{stream}:stall@700ms", "--max-gap", "0.22"]
+    done = edge_run(small_bundle, tmp_path / "run", *options)
+    if stream == "all":
+        assert isinstance(done.exception, GateError)
+        assert "max-gap 0.22 s (it was 0.8" in str(done.exception) or "(it was 0.7" in str(done.exception)
+    else:
+        assert done.exit_code == 0, done.output
+
+
 @pytest.mark.parametrize(
     ("options", "error", "told"),
     [
