@@ -15,6 +15,7 @@ from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine, choose_dialect
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import ConfigError
 from edge.runtime.faults.source import FaultySource
+from edge.runtime.memory_budget import MIB, peak_bytes
 from edge.runtime.model_io import GridOutput
 from edge.runtime.pipeline import Pipeline, RunSettings
 from edge.runtime.sinks.jsonl import JsonlSink
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from edge.runtime.bundle import Bundle
     from edge.runtime.faults.base import Fault
     from edge.runtime.manifest import Manifest
+    from edge.runtime.memory_budget import MemoryPlan
     from edge.runtime.sinks.base import Sink
     from edge.runtime.sources.base import Source
     from edge.runtime.trace import Trace
@@ -88,6 +90,7 @@ def run_bundle(
     *,
     engine: RunEngine | None = None,
     recording: Recording | None = None,
+    on_plan: Callable[[MemoryPlan], None] | None = None,
     on_result: Callable[[], None] | None = None,
 ) -> RuntimeReport:
     """Runs a bundle and writes `results.jsonl`, `report.json` and `run.yaml` into `out`, all or nothing.
@@ -99,10 +102,11 @@ def run_bundle(
         settings: Pace and length; virtual time where they are not given.
         engine: Runs the graph; that which suits this host where it is not given.
         recording: Also records the samples and the results.
+        on_plan: Called with what the run may take, before anything flows.
         on_result: Called after each result.
 
     Raises:
-        ConfigError: `out` holds something else than an earlier run.
+        ConfigError: `out` holds something else than an earlier run, or the run would take more memory than it may.
         EdgeError: Source, rig, bundle or model are at fault.
     """
     settings = settings or RunSettings()
@@ -118,8 +122,11 @@ def run_bundle(
             sinks.append(recorder)
             on_sample = recorder.add_sample
         pipeline = Pipeline(bundle, source, chosen.engine, sinks, settings, on_result=on_result, on_sample=on_sample)
+        plan = pipeline.plan_memory()
+        if on_plan is not None:
+            on_plan(plan)
         trace = pipeline.run()
-        runtime = runtime_report(trace, source, chosen.engine.name, settings)
+        runtime = runtime_report(trace, source, chosen.engine.name, settings, plan)
         report = Report(
             title=f"{bundle.manifest.name}: run",
             data=source.description,
@@ -148,13 +155,16 @@ def check_replaceable(out: Path) -> None:
         raise ConfigError(f"{out} is a file", "choose a folder for --out")
 
 
-def runtime_report(trace: Trace, source: Source, engine: str, settings: RunSettings) -> RuntimeReport:
+def runtime_report(trace: Trace, source: Source, engine: str, settings: RunSettings, plan: MemoryPlan) -> RuntimeReport:
     """A trace as the report holds it."""
     return RuntimeReport(
         source=source.description,
         engine=engine,
         time="wall" if settings.realtime else "virtual",
         faults=tuple(str(fault) for fault in _faults(source)),
+        memory_mib={item.what: round(item.bytes / MIB, 3) for item in plan.items},
+        memory_limit_mib=None if settings.memory_limit is None else settings.memory_limit / MIB,
+        memory_peak_mib=peak_bytes() / MIB,
         **trace.summary(),
     )
 
@@ -235,6 +245,7 @@ def _resolved(bundle: Bundle, source: Source, settings: RunSettings, engine: Run
         "threads": engine.engine.threads,
         "realtime": settings.realtime,
         "duration_s": settings.duration_s,
+        "memory_limit": settings.memory_limit,
         "compute_ms": None if settings.realtime else settings.compute_ms,
         "faults": [str(fault) for fault in _faults(source)],
         "fault_seed": source.seed if isinstance(source, FaultySource) else None,

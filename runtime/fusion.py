@@ -106,6 +106,14 @@ class Fusion:
         """Goes on with another engine of the same graph, because the old one has failed."""
         self._engine = engine
 
+    def warm_up(self) -> None:
+        """Runs the engine once, on nothing: what it allocates at its first call it then has.
+
+        Raises:
+            ModelError: The engine failed.
+        """
+        self._engine.run(self._preprocessor.inputs({}))
+
     def run(self, synced: SyncedSet) -> Inference:
         """Runs the largest validated state that what is present allows.
 

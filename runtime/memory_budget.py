@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -115,6 +116,11 @@ def with_process(plan: MemoryPlan) -> MemoryPlan:
     """
     process = MemoryItem("the process with its libraries and the engine", resident_bytes(), measured=True)
     return MemoryPlan((process, *plan.items))
+
+
+def peak_bytes() -> int:
+    """The most memory that this process ever held in RAM (getrusage(2))."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def resident_bytes() -> int:

@@ -18,10 +18,12 @@ from edge.runtime.faults.source import FaultySource
 from edge.runtime.fusion import Fusion, complete_rig, sound_windows_ns
 from edge.runtime.live import Runtime
 from edge.runtime.live_clock import HostClock
-from edge.runtime.read_ahead import ReadAhead
+from edge.runtime.memory_budget import Kept, plan_memory, with_process
+from edge.runtime.read_ahead import ReadAhead, frames_ahead
 from edge.runtime.realtime_run import Feeder
 from edge.runtime.run_steps import RunSteps
 from edge.runtime.states import choose_state
+from edge.runtime.synchronize.live import LiveSynchronizer
 from edge.runtime.synchronizer import Synchronizer
 from edge.runtime.virtual_run import VirtualRun
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from edge.runtime.bundle import Bundle
     from edge.runtime.engines.base import Engine
     from edge.runtime.live_clock import LiveClock
+    from edge.runtime.memory_budget import MemoryPlan
     from edge.runtime.result import FusedResult
     from edge.runtime.rig import Rig
     from edge.runtime.sample import Sample
@@ -47,11 +50,13 @@ class RunSettings:
         realtime: At the recording's pace, with measured ages; otherwise in virtual time.
         duration_s: Stop after so much time from the first arrival; None for all there is.
         compute_ms: How long the model takes in virtual time.
+        memory_limit: Bytes that the run may take; None for any.
     """
 
     realtime: bool = False
     duration_s: float | None = None
     compute_ms: float = 10.0
+    memory_limit: int | None = None
 
 
 class Pipeline:
@@ -103,6 +108,26 @@ class Pipeline:
         """The source's sensors, completed from the bundle by those that stay silent."""
         return self._rig
 
+    def plan_memory(self) -> MemoryPlan:
+        """What the run may take: the process with the engine loaded, measured, and every buffer, computed.
+
+        The engine runs once, on nothing, so that what it allocates by then is in it.
+
+        Raises:
+            ModelError: The engine failed.
+        """
+        self._fusion.warm_up()
+        live = LiveSynchronizer.memory(self._rig, self._streams, self._windows_ns)
+        ahead = frames_ahead(self._rig, self._streams) if self._settings.realtime else {}
+        kept = {
+            name: Kept(
+                frames + ahead.get(name, 0), -(-self._windows_ns.get(name, 0) // self._rig.stream(name).period_ns)
+            )
+            for name, frames in live.frames.items()
+            if name in self._streams
+        }
+        return with_process(plan_memory(self._rig, self._fusion.model_io, kept, live.bytes))
+
     def run(self) -> Trace:
         """Runs to the end of the source.
 
@@ -110,11 +135,14 @@ class Pipeline:
         is left behind.
 
         Raises:
+            ConfigError: It may take more memory than the limit allows.
             SourceError: The source broke off.
             ModelError: The engine failed; in real time three times in a row.
         """
         complete = False
         try:
+            if self._settings.memory_limit is not None:
+                self.plan_memory().check(self._settings.memory_limit)
             trace = self._run_realtime() if self._settings.realtime else self._run_virtually()
             complete = True
         finally:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from types import TracebackType
 
+    from edge.runtime.rig import Rig
     from edge.runtime.sample import Sample
 
 AHEAD = 128
 # The chain starts when so many are there, or all.
 FIRST = 64
 _POLL_S = 0.05
+
+
+def frames_ahead(rig: Rig, streams: Collection[str]) -> dict[str, int]:
+    """How many samples of each stream are among those that are read ahead, by their rates; one more for chance."""
+    rates = {name: rig.stream(name).rate_hz for name in streams}
+    return {name: math.ceil(AHEAD * rate / sum(rates.values())) + 1 for name, rate in rates.items()}
 
 
 class _End(NamedTuple):

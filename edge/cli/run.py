@@ -67,6 +67,10 @@ def run(
         float | None,
         typer.Option("--max-recovery", help="Seconds; exit 3 where results stayed incomplete longer after the faults."),
     ] = None,
+    memory_limit: Annotated[
+        str | None,
+        typer.Option("--memory-limit", help="Such as 512MB; a run that might take more is refused before it starts."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the run's figures as JSON.")] = False,
 ) -> None:
     """Synchronize a source's streams, fuse them with a bundle's model, and report ages, gaps and completeness.
@@ -82,6 +86,7 @@ def run(
     from edge.fused_run import check_replaceable, open_engine, run_bundle
     from edge.run_limits import RunLimits, best_state, check_limits
     from edge.runtime.bundle import Bundle
+    from edge.runtime.memory_budget import parse_size
     from edge.runtime.pipeline import RunSettings
 
     check_replaceable(out)
@@ -92,7 +97,8 @@ def run(
     limits = RunLimits(max_gap_s=max_gap, min_complete=min_complete, max_recovery_s=max_recovery)
     limits.check_answerable(given)
     engine = open_engine(opened, dialect, threads)
-    settings = RunSettings(realtime=realtime, duration_s=duration, compute_ms=compute_ms)
+    limit = None if memory_limit is None else parse_size(memory_limit)
+    settings = RunSettings(realtime=realtime, duration_s=duration, compute_ms=compute_ms, memory_limit=limit)
     with Console(stderr=True).status(f"Fusing {given.description[:60]} ...") as status:
         fused = 0
 
@@ -228,6 +234,10 @@ def summary_table(report: RuntimeReport) -> Table:
         table.add_row(f"{stream} minus anchor, ms", f"{offset:+.3f} mean")
     if report.max_gap_s is not None:
         table.add_row("longest silence, s", f"{report.max_gap_s:.3f}")
+    if report.memory_peak_mib is not None:
+        limit = "no limit" if report.memory_limit_mib is None else f"limit {report.memory_limit_mib:.0f}"
+        planned = sum(report.memory_mib.values())
+        table.add_row("memory, MiB", f"{planned:.0f} planned, {limit}; {report.memory_peak_mib:.0f} at the peak")
     if report.recovery_s is not None:
         table.add_row("recovery after the faults, s", f"{report.recovery_s:.3f}")
     return table

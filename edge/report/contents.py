@@ -193,6 +193,10 @@ class RuntimeReport(_Strict):
         level_changes: How often the level went from one to another, as `ok>degraded`.
         modality_levels: Share of the results with each level, by modality.
         timeline: Level and state over time, in at most 120 stretches.
+        memory_mib: What the run might take, by part: the process as measured before the first sample, and every
+            buffer as computed from the rig.
+        memory_limit_mib: What it was allowed to; None for anything.
+        memory_peak_mib: The most that the process ever held, what came before the run included.
     """
 
     source: str
@@ -221,6 +225,9 @@ class RuntimeReport(_Strict):
     level_changes: dict[str, int] = {}
     modality_levels: dict[str, dict[Level, float]] = {}
     timeline: tuple[TimelineSegment, ...] = ()
+    memory_mib: dict[str, float] = {}
+    memory_limit_mib: float | None = None
+    memory_peak_mib: float | None = None
 
 
 class Report(_Strict):
