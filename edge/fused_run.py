@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import yaml
 
 from edge.report.contents import Report, RuntimeReport
-from edge.report.publish import JSON_NAME, write_report_json
+from edge.report.figures import ReportFigures
+from edge.report.publish import HTML_NAME, JSON_NAME, write_report, write_report_json
 from edge.runtime.atomic import atomic_folder
+from edge.runtime.capabilities import require_module
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine, choose_dialect
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import ConfigError
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from edge.runtime.trace import Trace
 
 RESULTS_NAME, SETTINGS_NAME = "results.jsonl", "run.yaml"
-OWN_FILES = frozenset({RESULTS_NAME, JSON_NAME, SETTINGS_NAME})
+OWN_FILES = frozenset({RESULTS_NAME, JSON_NAME, HTML_NAME, SETTINGS_NAME})
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def run_bundle(
     *,
     engine: RunEngine | None = None,
     recording: Recording | None = None,
+    html: bool = False,
     on_plan: Callable[[MemoryPlan], None] | None = None,
     on_result: Callable[[], None] | None = None,
 ) -> RuntimeReport:
@@ -102,15 +105,20 @@ def run_bundle(
         settings: Pace and length; virtual time where they are not given.
         engine: Runs the graph; that which suits this host where it is not given.
         recording: Also records the samples and the results.
+        html: Also writes `report.html`.
         on_plan: Called with what the run may take, before anything flows.
         on_result: Called after each result.
 
     Raises:
         ConfigError: `out` holds something else than an earlier run, or the run would take more memory than it may.
+        MissingDependencyError: The page needs jinja2 and matplotlib.
         EdgeError: Source, rig, bundle or model are at fault.
     """
     settings = settings or RunSettings()
     check_replaceable(out)
+    if html:
+        require_module("jinja2")
+        require_module("matplotlib")
     chosen = engine or open_engine(bundle)
     with atomic_folder(out) as folder, ExitStack() as stack:
         sinks: list[Sink] = [JsonlSink(folder / RESULTS_NAME)]
@@ -134,7 +142,10 @@ def run_bundle(
             environment=describe_host(threads={"engine": chosen.engine.threads}),
             notes=_notes(bundle.manifest, source, chosen, trace),
         )
-        write_report_json(report, folder)
+        if html:
+            write_report(report, ReportFigures(), folder)
+        else:
+            write_report_json(report, folder)
         resolved = _resolved(bundle, source, settings, chosen)
         (folder / SETTINGS_NAME).write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
     return runtime

@@ -71,6 +71,7 @@ def run(
         str | None,
         typer.Option("--memory-limit", help="Such as 512MB; a run that might take more is refused before it starts."),
     ] = None,
+    html: Annotated[bool, typer.Option("--html", help="Also write report.html; needs jinja2 and matplotlib.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the run's figures as JSON.")] = False,
 ) -> None:
     """Synchronize a source's streams, fuse them with a bundle's model, and report ages, gaps and completeness.
@@ -107,7 +108,7 @@ def run(
             fused += 1
             status.update(f"{fused} results")
 
-        report = run_bundle(opened, given, out, settings, engine=engine, recording=recording, on_result=show)
+        report = run_bundle(opened, given, out, settings, engine=engine, recording=recording, html=html, on_result=show)
     if as_json:
         typer.echo(json.dumps(report.model_dump(mode="json", by_alias=True)))
     else:
@@ -123,7 +124,8 @@ def _print(report: RuntimeReport, out: Path, record: Path | None) -> None:
     console.print(summary_table(report))
     for note in _read_notes(out):
         console.print(note, highlight=False)
-    console.print(f"Results: {out / 'results.jsonl'}   Report: {out / 'report.json'}", highlight=False)
+    page = out / "report.html" if (out / "report.html").exists() else out / "report.json"
+    console.print(f"Results: {out / 'results.jsonl'}   Report: {page}", highlight=False)
     if record:
         console.print(f"Recording: {record}", highlight=False)
 

@@ -40,6 +40,17 @@ def test_faults_stand_in_report_and_settings(small_bundle: Path, tmp_path: Path)
     assert (settings["faults"], settings["fault_seed"]) == (runtime["faults"], 7)
 
 
+def test_the_page_shows_the_run(small_bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    out = tmp_path / "run"
+    for _ in range(2):  # the second replaces the first, page included
+        done = edge_run(small_bundle, out, "--duration", "2", "--fault", STALL, "--html")
+        assert done.exit_code == 0, done.output
+    page = (out / "report.html").read_text()
+    assert "lidar:stall@1.2s+400ms" in page and "degraded" in page
+    assert "report.html" in done.stdout
+
+
 def test_a_healthy_run_has_no_faults(small_bundle: Path, tmp_path: Path) -> None:
     done = edge_run(small_bundle, tmp_path / "run", "--duration", "0.5", "--json")
     runtime = json.loads(done.stdout)
