@@ -41,7 +41,7 @@ lint: $(STAMP) ## Check style, types, C++ format and that the extension's stub i
 	$(if $(CXX_SOURCES),$(BIN)/clang-format --dry-run -Werror $(CXX_SOURCES))
 	$(BIN)/python -m pytest -q tests/runtime/test_core_stub.py
 
-bench: $(STAMP) ## Run the benchmarks beside the peers, about 15 minutes; writes benchmarks/results.md
+bench: $(STAMP) ## Run the benchmarks beside the peers, under ten minutes; writes benchmarks/results.md
 	$(BIN)/python benchmarks/side_by_side.py --demo $(DEMO_OUT)
 
 bench-peers: ## Set up .venv-peers with what the benchmarks compare with; ROS comes from Debian, see benchmarks/README.md

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 S, MS = 1_000_000_000, 1_000_000
 MISSING = -1
 WARM_NS = 1_200 * MS  # until a window of sound of one second is full
+END_PERIODS = 3  # what still waits for the next message at the end of a recording is not silence
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,8 @@ class Quality:
             whatever their clocks said; of a window of sound the last chunk counts.
         spread_p99: Of the same.
         silence: Longest time without output.
-        back: From a clock's step until complete sets follow each other within 1.5 anchor periods again; None: never.
+        back: From a clock's step until complete sets follow each other again, within 1.5 anchor periods or what was
+            usual before the step, whichever is longer; None: never.
     """
 
     sets_per_s: float
@@ -100,7 +102,7 @@ def judge(sets: Sets, recording: Recording, period_ns: int) -> Quality:
         wait_max=float(waited.max(initial=0.0)),
         spread_mean=_mean(spread),
         spread_p99=_p99(spread),
-        silence=silence_ms(sets.emitted_ns, int(arrivals[0]), int(arrivals[-1])),
+        silence=silence_ms(sets.emitted_ns, int(arrivals[0]), int(arrivals[-1]) - END_PERIODS * period_ns),
         back=back_ms(sets, recording, period_ns) if recording.fault.kind == "step" else 0.0,
     )
 
@@ -130,19 +132,20 @@ def spreads_ms(members: NDArray[np.int64], times_ns: NDArray[np.int64]) -> NDArr
 
 
 def silence_ms(emitted_ns: NDArray[np.int64], first_ns: int, last_ns: int) -> float:
-    """Longest time without a set, the time before the first and after the last one included."""
+    """Longest time without a set, that before the first and from the last one to `last_ns` included."""
     return float(np.diff(np.concatenate([[first_ns], emitted_ns, [last_ns]])).max()) / MS
 
 
 def back_ms(sets: Sets, recording: Recording, period_ns: int) -> float | None:
     """See `Quality.back`."""
-    step, end = recording.middle_ns, int(recording.messages.arrivals_ns[-1])
-    marks = np.concatenate([sets.emitted_ns[sets.complete], [end]])
-    marks = marks[marks > step - period_ns]
-    slow = np.flatnonzero(np.diff(marks) > 1.5 * period_ns)
-    if len(slow) == 0:
-        return 0.0
-    return None if slow[-1] == len(marks) - 2 else float(marks[slow[-1] + 1] - step) / MS
+    step, end = recording.middle_ns, int(recording.messages.arrivals_ns[-1]) - END_PERIODS * period_ns
+    whole, warm = sets.emitted_ns[sets.complete], recording.messages.arrivals_ns[0] + WARM_NS
+    usual = np.diff(whole[(whole > warm) & (whole <= step)]).max(initial=0)
+    marks = whole[whole > step - period_ns]
+    if len(marks) == 0 or marks[-1] < end:
+        return None
+    slow = np.flatnonzero(np.diff(marks) > max(1.5 * period_ns, 1.1 * usual))
+    return float(marks[slow[-1] + 1] - step) / MS if len(slow) else 0.0
 
 
 def _mean(values: NDArray[np.float64]) -> float:

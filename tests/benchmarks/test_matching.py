@@ -86,6 +86,15 @@ def test_back_is_the_end_of_the_last_hole_after_a_step(
     assert matching.back_ms(found, stepped, PERIOD_NS) == back
 
 
+def test_a_hole_that_was_usual_before_is_not_due_to_the_step(matching: Any, streams: Any) -> None:
+    stepped = recording(streams, [0, 8000], [0, 8000], "step")
+    after = [*range(4100, 6001, 100), *range(6200, 8001, 100)]
+    usual, unusual = [*range(0, 2001, 100), *range(2200, 4001, 100)], list(range(0, 4001, 100))
+    for before, back in ((usual, 0.0), (unusual, 2200.0)):
+        found = sets(matching, before + after, [[0]] * len(before + after))
+        assert matching.back_ms(found, stepped, PERIOD_NS) == back
+
+
 def test_an_incomplete_set_is_a_hole(matching: Any, streams: Any) -> None:
     stepped = recording(streams, [0, 2000], [0, 2000], "step")
     emitted = list(range(0, 2001, 100))
