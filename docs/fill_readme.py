@@ -1,12 +1,13 @@
-"""Fills the results table of the README from the report of a demo, so that no figure is typed by hand.
+"""Fills the result tables of the README from a demo's report and the benchmarks, so that no figure is typed by hand.
 
-Run: python docs/fill_readme.py runs/demo/report.json
+Run: python docs/fill_readme.py [--demo runs/demo/report.json]
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,17 +21,22 @@ if TYPE_CHECKING:
     from edge.report import Headline, Report, StageReport
 
 README = Path(__file__).resolve().parents[1] / "README.md"
-START, END = "<!-- demo-results -->", "<!-- /demo-results -->"
+RESULTS = README.parent / "benchmarks" / "results"
+DEMO, RUNTIME = "demo-results", "runtime-results"
+SIDES = {"edge": "edge", "ROS C++": "ROS C++", "ROS Python": "ROS Python", "embodied-sync": "embodied-sync"}
 HEADER = ("stage", "parameters", "MACs", "graph file", "latency p50", "score, all sensors", "worst state")
 
 
 def main(
-    report: Annotated[Path, typer.Argument(help="The report.json of `edge demo`.")],
+    demo: Annotated[Path | None, typer.Option(help="The report.json of `edge demo`; None leaves its table.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the benchmarks' results.")] = RESULTS,
     readme: Annotated[Path, typer.Option(help="The file to fill.")] = README,
 ) -> None:
-    """Replaces what stands between the two markers."""
+    """Replaces what stands between the markers."""
     try:
-        fill(readme, results_text(read_report(report)))
+        if demo is not None:
+            fill(readme, DEMO, results_text(read_report(demo)))
+        fill(readme, RUNTIME, runtime_text(_read(results / "synchronize.json"), _read(results / "preprocessing.json")))
     except EdgeError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(error.exit_code) from error
@@ -52,18 +58,63 @@ def results_text(report: Report) -> str:
     return f"{table}\n\n{_gain(report.headline)}\n{where}"
 
 
-def fill(readme: Path, text: str) -> None:
-    """Puts `text` between the markers.
+def runtime_text(matching: dict[str, Any], preprocessing: dict[str, Any]) -> str:
+    """Matching beside the peers, on the streams that they were measured on, and preprocessing in a sentence."""
+    cost = next(c for c in matching["cost"] if (c["streams"], c["scenario"]) == ("driver", "nominal"))["sides"]
+    rows = {(r["scenario"], r["side"]): r for r in matching["rows"] if r["streams"] == "driver"}
+    sides = [side for side in SIDES if side in cost]
+    lines = [
+        ("camera, lidar, audio", *(SIDES[side] for side in sides)),
+        ("---", *["---:"] * len(sides)),
+        ("a message, algorithm alone", *(f"{cost[side]['median']:.2f} us" for side in sides)),
+        ("added wait, mean", *(f"{rows['nominal', side]['wait_mean']:.2f} ms" for side in sides)),
+        *(_silences(rows, name, label, sides) for name, label in _SCENARIOS),
+    ]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    parts = {p["part"]: p["sides"] for p in preprocessing["parts"] if p["allocator"] == "as it comes"}
+    ratios = [f"{parts[part][peer]['ratio']:.1f}x {peer} ({what})" for part, peer, what in _PREPROCESSING]
+    where = f"Measured on {matching['environment']['cpu']}, one thread, sides in turns. No figure of a board."
+    return f"{table}\n\nPreprocessing is {', '.join(ratios)}. {where}"
+
+
+_SCENARIOS = (
+    ("lidar out 5 s of 20 s", "longest silence, lidar gone for 5 s"),
+    ("lidar clock -5 s", "longest silence, lidar clock steps by -5 s"),
+    ("5 % lost", "longest silence, 5 % of all messages lost"),
+)
+_PREPROCESSING = (
+    ("lidar", "NumPy", "120,000 points into the camera's view"),
+    ("sound", "librosa", "log-mel of a second"),
+    ("sound", "kaldi-native-fbank", "the same"),
+    ("image", "cv2 + NumPy", "a frame to the model's input"),
+)
+
+
+def _silences(rows: dict[tuple[str, str], Any], scenario: str, label: str, sides: list[str]) -> tuple[str, ...]:
+    return (label, *(f"{rows[scenario, side]['silence'] / 1e3:.2f} s" for side in sides))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read", "run make bench first") from error
+    return found
+
+
+def fill(readme: Path, marker: str, text: str) -> None:
+    """Puts `text` between the markers of that name.
 
     Raises:
-        ConfigError: The file has not exactly one pair of markers.
+        ConfigError: The file has not exactly one pair of them.
     """
+    start, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
     content = readme.read_text(encoding="utf-8")
-    if content.count(START) != 1 or content.count(END) != 1 or content.index(START) > content.index(END):
-        raise ConfigError(f"{readme} has no pair of {START} and {END}", "put both markers back, each once")
-    before, after = content.split(START)[0], content.split(END)[1]
+    if content.count(start) != 1 or content.count(end) != 1 or content.index(start) > content.index(end):
+        raise ConfigError(f"{readme} has no pair of {start} and {end}", "put both markers back, each once")
+    before, after = content.split(start)[0], content.split(end)[1]
     with atomic_file(readme) as partial:
-        partial.write_text(f"{before}{START}\n{text}\n{END}{after}", encoding="utf-8")
+        partial.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def _row(stage: StageReport) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Draws the pictures of the README from the street simulator, and takes one of a report's page.
 
-Run: python docs/make_pictures.py [--report runs/demo/report.html]
+Run: python docs/make_pictures.py [--report runs/demo/report.html] [--run runs/faults/report.html]
 Nothing here is a recording, so the pictures may be committed.
 """
 
@@ -40,11 +40,12 @@ DAY, NIGHT = (11, 70.0), (12, 85.0)  # seed and second
 SIREN_WINDOW_S = 4.0
 SIREN = DAY  # of the emergency vehicle in that picture
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-PAGE_SIZE = "1100,1900"
+PAGE_SIZE, RUN_SIZE = "1100,1900", "1100,900"
 
 
 def main(
-    report: Annotated[Path | None, typer.Option(help="A report.html to photograph; needs Chromium.")] = None,
+    report: Annotated[Path | None, typer.Option(help="A demo's report.html to photograph; needs Chromium.")] = None,
+    run: Annotated[Path | None, typer.Option(help="The report.html of a run with faults, on simulated data.")] = None,
 ) -> None:
     """Writes docs/images."""
     try:
@@ -52,7 +53,9 @@ def main(
         _draw_street(NIGHT, IMAGES / "street_night.jpg")
         _draw_sound(SIREN, IMAGES / "siren.png")
         if report:
-            _photograph(report.resolve(), IMAGES / "report.jpg")
+            _photograph(report.resolve(), IMAGES / "report.jpg", PAGE_SIZE)
+        if run:
+            _photograph(run.resolve(), IMAGES / "run_levels.jpg", RUN_SIZE)
     except EdgeError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(error.exit_code) from error
@@ -96,14 +99,14 @@ def _draw_sound(moment: tuple[int, float], path: Path) -> None:
     plt.close(figure)
 
 
-def _photograph(page: Path, path: Path) -> None:
+def _photograph(page: Path, path: Path, size: str) -> None:
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         raise MissingDependencyError("no Chromium is installed", "install it with: apt-get install chromium")
     with tempfile.TemporaryDirectory() as profile, atomic_file(path) as partial:
         shot = Path(profile) / "page.png"
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
-        options += ["--disable-background-networking", f"--user-data-dir={profile}", f"--window-size={PAGE_SIZE}"]
+        options += ["--disable-background-networking", f"--user-data-dir={profile}", f"--window-size={size}"]
         subprocess.run(
             [browser, *options, f"--screenshot={shot}", page.as_uri()], check=True, capture_output=True, timeout=60
         )
