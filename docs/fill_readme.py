@@ -73,6 +73,8 @@ def runtime_text(matching: dict[str, Any], preprocessing: dict[str, Any]) -> str
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     parts = {p["part"]: p["sides"] for p in preprocessing["parts"] if p["allocator"] == "as it comes"}
     ratios = [f"{parts[part][peer]['ratio']:.1f}x {peer} ({what})" for part, peer, what in _PREPROCESSING]
+    kept = next(p for p in preprocessing["parts"] if p["part"] == "lidar" and p["allocator"] != "as it comes")
+    ratios[0] += f", {kept['sides']['NumPy']['ratio']:.1f}x where NumPy's allocator keeps its pages"
     where = f"Measured on {matching['environment']['cpu']}, one thread, sides in turns. No figure of a board."
     return f"{table}\n\nPreprocessing is {', '.join(ratios)}. {where}"
 

@@ -255,7 +255,8 @@ class Exact(Policy):
 class Optimal(Policy):
     """ROS's adaptive ApproximateTime: sets of the smallest spread; waits for all streams, without a deadline.
 
-    http://wiki.ros.org/message_filters/ApproximateTime; with `remap=False` it gives what ROS gives.
+    http://wiki.ros.org/message_filters/ApproximateTime; with `remap=False` it gives what ROS gives, as long as stamps
+    do not run back: those are released as `backward`, where ROS drops what it held.
 
     Args:
         streams: At most 64.
