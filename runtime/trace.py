@@ -107,8 +107,10 @@ class Trace:
         if not synced.samples:
             return
         self._spreads.add(round(synced.spread_ms * NS_PER_MS))
+        if synced.predicted:  # it waited for the anchor, not for the others
+            return
         self._waits.add(synced.emitted_ns - max(s.arrival_ns for s in synced.samples.values()))
-        if self.anchor in synced.samples and not synced.predicted:
+        if self.anchor in synced.samples:
             waited_ns = synced.emitted_ns - synced.samples[self.anchor].arrival_ns
             self.deadline_misses += self.budget_ns is not None and waited_ns >= self.budget_ns
             for stream, stamp_ns in synced.stamps_ns.items():

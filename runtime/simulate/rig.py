@@ -9,6 +9,7 @@ from edge.runtime.rig import Deskew, Intrinsics, Matrix4, Rig, Stream
 
 ODOMETRY = "odometry"
 CAMERA_HEIGHT_M, LIDAR_HEIGHT_M = 1.65, 1.73
+MAX_POINTS = 16_384  # the lidar sends 40 x 284 beams
 _WIDTH, _HEIGHT = 416, 128
 _SCALE = _WIDTH / 1242  # KITTI's rectified colour camera, made smaller
 # Optical axes (x right, y down, z ahead) in the base frame (x ahead, y left, z up).
@@ -94,6 +95,7 @@ def _lidar() -> Stream:
         clock="ptp",
         stamp="mid",
         transport_ms=30.0,
+        max_points=MAX_POINTS,
         T_base_from_sensor=_raised(0.0, LIDAR_HEIGHT_M),
     )
 

@@ -22,6 +22,7 @@ CAMERA_TO_CAMERA, VELO_TO_CAMERA = "calib_cam_to_cam.txt", "calib_velo_to_cam.tx
 UNIT_TO_VELO = "calib_imu_to_velo.txt"
 # The recording holds no arrivals; these are what such sensors need over Ethernet and FireWire.
 LIDAR_TRANSPORT_MS, CAMERA_TRANSPORT_MS, MOTION_TRANSPORT_MS = 5.0, 10.0, 5.0
+MAX_POINTS = 150_000  # an HDL-64E gives some 120,000 a turn
 BUDGET_MS = 60.0
 CAMERA_MAX_AGE_MS = 150.0
 
@@ -75,6 +76,7 @@ def kitti_rig(calibration: Path, lidar_rate_hz: float, camera_rate_hz: float) ->
         clock="replay",
         stamp="mid",
         transport_ms=LIDAR_TRANSPORT_MS,
+        max_points=MAX_POINTS,
         T_base_from_sensor=_rows(T_base_from_lidar),
     )
     return Rig(schema=1, name="kitti", anchor="lidar", budget_ms=BUDGET_MS, streams={"camera": camera, "lidar": lidar})
