@@ -126,6 +126,7 @@ class _AudioCheck:
         self._rate_hz, self._channels = stream.sample_rate_hz, stream.channels
         self._full_scale = stream.sanity.full_scale
         self._watch = SoundWatch(stream.sanity, stream.sample_rate_hz)
+        self._repeats = RepeatWatch(stream.sanity.frozen_after)
 
     def refusal(self, sample: Sample) -> str:
         chunk = sample.payload
@@ -138,10 +139,16 @@ class _AudioCheck:
             return "wrong_size"
         if not samples.size:
             return "empty"
+        samples = np.ascontiguousarray(samples)
         full_scale, flat, finite, first = _core.sound_levels(samples, self._full_scale)
         if not finite:
             return "not_finite"
-        return self._watch.refusal(samples.shape[1], samples.size, full_scale, first if flat else None)
+        level = first if flat else None
+        reason = self._watch.refusal(samples.shape[1], samples.size, full_scale, level)
+        glance, look = _core.sound_glance(samples), partial(_core.sound_fingerprint, samples)
+        is_frozen = self._repeats.is_frozen(sample.stamp_ns, glance, look)
+        # One value throughout is silence, which is `silent` when it lasts; it always repeats itself.
+        return reason or ("frozen" if is_frozen and not flat else "")
 
 
 class _TableCheck:

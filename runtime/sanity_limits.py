@@ -11,16 +11,18 @@ class SanityLimits(BaseModel):
     The defaults are far from what working sensors do. A camera's noise makes two equal frames of a million bytes
     impossible, but drivers that keep their frame rate up in the dark send each exposure up to four times, so five
     repeats. A microphone's noise reaches the last bit of its converter, so two seconds of one value are a muted or
-    unplugged one. A tone driven 3 dB over full scale is there half of the time, and a log-mel of it is all harmonics.
-    A thermometer may rest for hours, so what is stuck depends on the sensor and nothing is assumed.
+    unplugged one, and a chunk of sound that comes back to the last bit is a buffer that nobody fills any more. A tone
+    driven 3 dB over full scale is there half of the time, and a log-mel of it is all harmonics. A thermometer may rest
+    for hours, so what is stuck depends on the sensor and nothing is assumed.
 
-    Streams that are legitimately still, such as a simulation without noise or a recording with muted passages, set
-    the limit to null in their rig.
+    Streams that are legitimately still, such as a simulation without noise, a test tone whose period divides the chunk
+    or a recording with muted passages, set the limit to null in their rig.
 
     Attributes:
-        frozen_after: Cameras and lidars: the sample that is the so manieth repeat in a row, the same to the last byte
-            under a new stamp, is refused, and so are those that follow until the content changes. Of payloads above
-            64 KiB it takes one more, because the first repeat is only suspected.
+        frozen_after: Cameras, lidars and sound: the sample that is the so manieth repeat in a row, the same to the last
+            byte under a new stamp, is refused, and so are those that follow until the content changes. Of payloads
+            above 64 KiB it takes one more, because the first repeat is only suspected. Sound of one value is silence
+            and not frozen.
         silent_after_s: Audio: every channel has held one value for longer than this.
         clipped_share: Audio: share of the samples at full scale in the last `clipped_window_s` at which it is useless.
         clipped_window_s: Length of that window.

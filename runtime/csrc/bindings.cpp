@@ -131,13 +131,13 @@ edge::ImageView image_of(const ByteArray& image) {
             planes ? image.stride(2) : 1};
 }
 
-// Points as one row of bytes.
-edge::ImageView bytes_of(const PointArray& points) {
-    const std::size_t size = points.shape(0) * 4 * sizeof(float);
+// Points, or samples of sound, as one row of bytes.
+edge::ImageView bytes_of(const float* values, std::size_t count) {
+    const std::size_t size = count * sizeof(float);
     if (size > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
-        throw std::invalid_argument("a sweep of more than 2 GiB");
+        throw std::invalid_argument("a sample of more than 2 GiB");
     }
-    const auto* const data = reinterpret_cast<const std::uint8_t*>(points.data());
+    const auto* const data = reinterpret_cast<const std::uint8_t*>(values);
     return {data, 1, static_cast<int>(size), 1, static_cast<std::ptrdiff_t>(size), 1, 1};
 }
 
@@ -158,10 +158,12 @@ void bind_content(nb::module_& m) {
         "image_fingerprint", [](const ByteArray& image) { return seen_at(edge::fingerprint(image_of(image))); },
         "image"_a.noconvert());
     m.def(
-        "cloud_glance", [](const PointArray& points) { return seen_at(edge::glance(bytes_of(points))); },
+        "cloud_glance",
+        [](const PointArray& points) { return seen_at(edge::glance(bytes_of(points.data(), points.size()))); },
         "points"_a.noconvert());
     m.def(
-        "cloud_fingerprint", [](const PointArray& points) { return seen_at(edge::fingerprint(bytes_of(points))); },
+        "cloud_fingerprint",
+        [](const PointArray& points) { return seen_at(edge::fingerprint(bytes_of(points.data(), points.size()))); },
         "points"_a.noconvert());
     m.def(
         "cloud_has_returns", [](const PointArray& points) { return edge::has_returns(points.data(), points.shape(0)); },
@@ -174,6 +176,14 @@ void bind_content(nb::module_& m) {
                                                               levels.first);
         },
         "samples"_a.noconvert(), "full_scale"_a);
+    m.def(
+        "sound_glance",
+        [](const FloatArray& samples) { return seen_at(edge::glance(bytes_of(samples.data(), samples.size()))); },
+        "samples"_a.noconvert());
+    m.def(
+        "sound_fingerprint",
+        [](const FloatArray& samples) { return seen_at(edge::fingerprint(bytes_of(samples.data(), samples.size()))); },
+        "samples"_a.noconvert());
 }
 
 edge::Rect rect_of(const std::array<int, 4>& r) { return {r[0], r[1], r[2], r[3]}; }

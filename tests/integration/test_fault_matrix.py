@@ -47,7 +47,7 @@ REFUSED = {
     ("audio", "nan"): "not_finite",
     **{(name, "empty"): "empty" for name in STREAMS[:3]},
     **{(name, "wrong-size"): "wrong_size" for name in STREAMS[:3]},
-    **{(name, "frozen"): "frozen" for name in STREAMS[:2]},
+    **{(name, "frozen"): "frozen" for name in STREAMS[:3]},
 }
 
 

@@ -61,7 +61,7 @@ def recording(seconds: float) -> list[Sample]:
         points = np.tile(np.array([10, 1, k % 2, 0.5], np.float32), (50, 1))
         samples.append(Sample("lidar", (k * 100 + 50) * MS, (k * 100 + 130) * MS, k, PointCloud(points)))
     for k in range(int(seconds * 50)):
-        sound = np.linspace(-0.1, 0.1, RATE_HZ // 50, dtype=np.float32)[None]
+        sound = np.linspace(-0.1, 0.1 * (1 + k % 2), RATE_HZ // 50, dtype=np.float32)[None]
         samples.append(Sample("audio", (k * 20 + 8) * MS, (k * 20 + 25) * MS, k, AudioChunk(sound, RATE_HZ)))
     return sorted(samples, key=lambda s: s.arrival_ns)
 

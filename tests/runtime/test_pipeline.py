@@ -43,16 +43,17 @@ class ScriptedSource:
     def samples(self) -> Iterator[Sample]:
         due: list[Sample] = []
         lens = self.rig.intrinsics("camera")
-        # Two of each in turn: a stream that repeats itself is frozen, sound of one value is silent.
+        # Two of each in turn: a stream that repeats itself is frozen.
         images = [Image(np.full((lens.height, lens.width, 3), 90 + i, np.uint8)) for i in range(2)]
         clouds = [PointCloud(np.tile(np.array([10, 1, i, 0.5], np.float32), (50, 1))) for i in range(2)]
-        sound = AudioChunk(np.linspace(-0.1, 0.1, RATE_HZ // 50, dtype=np.float32)[None], RATE_HZ)
+        ramp = np.linspace(-0.1, 0.1, RATE_HZ // 50, dtype=np.float32)[None]
+        sounds = [AudioChunk(ramp * (1 + i), RATE_HZ) for i in range(2)]
         for k in range(int(self._seconds * 30)):
             due.append(Sample("camera", k * 33_366_700, k * 33_366_700 + 15 * MS, k, images[k % 2]))
         for k in range(int(self._seconds * 10)):
             due.append(Sample("lidar", (k * 100 + 50) * MS, (k * 100 + 130) * MS, k, clouds[k % 2]))
         for k in range(int(self._seconds * 50)):
-            due.append(Sample("audio", (k * 20 + 8) * MS, (k * 20 + 25) * MS, k, sound))
+            due.append(Sample("audio", (k * 20 + 8) * MS, (k * 20 + 25) * MS, k, sounds[k % 2]))
         for sample in sorted(due, key=lambda s: s.arrival_ns):
             changed = self._change(sample)
             if changed is not None and changed.stream in self.rig.streams:

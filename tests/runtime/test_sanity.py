@@ -101,6 +101,8 @@ LARGE_IMAGE = np.random.default_rng(2).integers(1, 255, (128, 416, 3), dtype=np.
         ("camera", Image(LARGE_IMAGE), 6),
         ("lidar", cloud_of(100), 5),
         ("lidar", cloud_of(120_000), 6),
+        ("audio", AudioChunk(np.sin(np.arange(320, dtype=np.float32))[None], RATE_HZ), 5),
+        ("audio", AudioChunk(np.sin(np.arange(80_000, dtype=np.float32)).reshape(4, -1), RATE_HZ), 6),
     ],
 )
 def test_what_repeats_itself_is_frozen(stream: str, payload: Payload, still_used: int) -> None:
@@ -183,10 +185,25 @@ def test_a_tone_far_over_full_scale_is_clipped(gain: float, reason: str) -> None
 
 @pytest.mark.parametrize("size", [1, 7, 320, 16_000, 40_000])
 def test_clipping_is_judged_over_the_window_whatever_the_chunks(size: int) -> None:
-    quiet, loud = np.tile([0.1, -0.1], RATE_HZ), np.tile([1.0, -1.0], RATE_HZ // 2)
+    quiet = np.random.default_rng(0).uniform(-0.1, 0.1, 2 * RATE_HZ)
+    loud = np.repeat([1.0, -1.0], RATE_HZ // 2)
+    loud[:: RATE_HZ // 100] = quiet[:100]  # a sign of life, so that it is not frozen as well
     reasons = reasons_of("audio", chunks(np.concatenate([quiet, loud, loud, quiet]), size))
     assert reasons[0] == "" and reasons[-1] == ""
     assert size > RATE_HZ or "clipped" in reasons
+
+
+def test_a_buffer_of_sound_that_nobody_fills_is_frozen_wherever_it_lies() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, 320)).astype(np.float32)
+    interleaved = [AudioChunk(np.asfortranarray(noise), RATE_HZ) for _ in range(3)]
+    copies = [AudioChunk(noise.copy(), RATE_HZ) for _ in range(4)]
+    assert reasons_of("audio", interleaved + copies) == [""] * 5 + ["frozen"] * 2
+
+
+def test_silence_is_not_frozen_and_sound_that_follows_is_used() -> None:
+    noise = AudioChunk(np.random.default_rng(0).normal(0, 0.1, (1, 320)).astype(np.float32), RATE_HZ)
+    pause = AudioChunk(np.zeros((1, 320), np.float32), RATE_HZ)
+    assert set(reasons_of("audio", ([noise] * 3 + [pause] * 10) * 4)) == {""}
 
 
 def test_limits_of_sound_can_be_switched_off() -> None:
