@@ -116,6 +116,30 @@ def test_gives_what_the_deterministic_one_gives(no_leak: None, fault: Callable[[
         assert sync.health("camera").epoch == (1 if fault else 0)
 
 
+def test_pushes_with_and_without_the_interpreter_lock_may_meet(no_leak: None) -> None:
+    """Two producers of one stream, who also free what comes back, are its owner in turn."""
+    count = 2000
+    with LiveSynchronizer(make_rig(), ["camera"], {}, policy="latest", ring=8192) as sync:
+        core, sample = sync._core, Sample("camera", START, START, 0, payload_of("camera", 0))
+        ways = (core.push, core.push_without_gil)
+
+        def produce(turn: int) -> None:
+            for k in range(count):
+                assert ways[(turn + k) % 2](0, START + k, START + k, k, 0, sample) == 0
+                core.reclaim()
+
+        threads = [threading.Thread(target=produce, args=(turn,)) for turn in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sync.settle(PATIENCE_S)
+        assert core.counts(0)[0] == 2 * count
+        assert sum(sync.health("camera").released.values()) == 2 * count - 1
+        core.reclaim()
+        assert sync.held_samples == 1, "the latest"
+
+
 def test_deadlines_fire_without_a_push(no_leak: None) -> None:
     clock = ManualClock(START)
     with LiveSynchronizer(make_rig(), ["camera", "lidar"], {}, clock=clock) as sync:
