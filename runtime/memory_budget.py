@@ -30,7 +30,12 @@ _FLOAT_BYTES = 4
 
 
 class Kept(NamedTuple):
-    """How many samples of a stream may be alive at once, and how many of them make one window of sound."""
+    """How many samples of a stream may be alive at once.
+
+    Attributes:
+        samples: All of them.
+        in_window: So many make one window of sound; 0 or 1 where none is cut.
+    """
 
     samples: int
     in_window: int = 1
@@ -98,10 +103,13 @@ def plan_memory(rig: Rig, model_io: ModelIO, kept: Mapping[str, Kept], core_byte
     """
     items = []
     for name, (samples, in_window) in kept.items():
-        each = payload_bytes(rig.stream(name))
+        stream = rig.stream(name)
+        each = payload_bytes(stream)
         items.append(MemoryItem(f"{name}: {samples} samples of {each:,} bytes", samples * each))
         if in_window > 1:
             items.append(MemoryItem(f"{name}: windows of sound", 2 * in_window * each))  # cut, and contiguous
+        if rig.deskew is not None and stream.kind == "lidar":
+            items.append(MemoryItem(f"{name}: deskewed sweeps", 2 * each))  # the last one, and the next
     tensors = sum(math.prod(item.shape) for item in model_io.inputs if not hasattr(item, "streams"))
     items.append(MemoryItem("the model's input tensors", 2 * tensors * _FLOAT_BYTES))  # the engine may copy them
     items.append(MemoryItem("rings, histories and sets of the core", core_bytes))

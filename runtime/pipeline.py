@@ -7,6 +7,7 @@ pushed when they are due, matched on a thread of the C++ core, and of the sets t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -119,14 +120,12 @@ class Pipeline:
         self._fusion.warm_up()
         live = LiveSynchronizer.memory(self._rig, self._streams, self._windows_ns)
         ahead = frames_ahead(self._rig, self._streams) if self._settings.realtime else {}
-        kept = {
-            name: Kept(
-                frames + ahead.get(name, 0), -(-self._windows_ns.get(name, 0) // self._rig.stream(name).period_ns)
-            )
-            for name, frames in live.frames.items()
-            if name in self._streams
-        }
+        kept = {name: self._kept(name, live.frames[name] + ahead.get(name, 0)) for name in self._streams}
         return with_process(plan_memory(self._rig, self._fusion.model_io, kept, live.bytes))
+
+    def _kept(self, stream: str, samples: int) -> Kept:
+        window_ns = self._windows_ns.get(stream, 0)
+        return Kept(samples, in_window=math.ceil(window_ns / self._rig.stream(stream).period_ns))
 
     def run(self) -> Trace:
         """Runs to the end of the source.

@@ -18,7 +18,7 @@ from edge.runtime.memory_budget import (
     with_process,
 )
 from edge.runtime.model_io import ImageInput, LogMelInput, ModelIO, PresentInput, RawOutput
-from edge.runtime.rig import Intrinsics, Rig, Stream
+from edge.runtime.rig import Deskew, Intrinsics, Rig, Stream
 
 LENS = Intrinsics(width=1242, height=375, fx=700, fy=700, cx=600, cy=180)
 CAMERA = Stream(kind="camera", rate_hz=10, intrinsics=LENS)
@@ -50,6 +50,13 @@ def test_a_plan_adds_up() -> None:
     assert plan.total == expected
     assert plan.items[0].what == "camera: 40 samples of 1,397,250 bytes"
     assert not any(item.measured for item in plan.items)
+
+
+def test_sweeps_that_are_deskewed_take_room() -> None:
+    moving = {**RIG.streams, "wheels": Stream(kind="twist", rate_hz=50)}
+    rig = Rig(schema=1, anchor="lidar", streams=moving, deskew=Deskew(motion="wheels"))
+    kept = {"lidar": Kept(10), "camera": Kept(10)}
+    assert plan_memory(rig, IO, kept).total - plan_memory(RIG, IO, kept).total == 2 * payload_bytes(LIDAR)
 
 
 def test_over_the_limit_the_largest_part_is_named() -> None:
