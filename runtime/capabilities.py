@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from functools import cache, wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from functools import cache
+from typing import Any
 
 from edge.runtime.errors import MissingDependencyError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 # module -> (what it is for, the extra that installs it)
 OPTIONAL_MODULES = {
@@ -56,17 +50,3 @@ def require_module(name: str) -> Any:
             f"install it with: pip install 'edge-fusion[{extra}]'",
         )
     return importlib.import_module(name)
-
-
-def needs_module(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorator: the function raises MissingDependencyError up front where `name` is absent."""
-
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        @wraps(function)
-        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            require_module(name)
-            return function(*args, **kwargs)
-
-        return checked
-
-    return decorate

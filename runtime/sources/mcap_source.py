@@ -18,7 +18,7 @@ from edge.runtime.sources.mcap_file import McapFile
 from edge.runtime.sources.mcap_foxglove import FOXGLOVE_KINDS, foxglove_decoder, own_decoder
 from edge.runtime.sources.mcap_lenses import lens_notes
 from edge.runtime.sources.mcap_ros2 import AUDIO_INFO, read_sound_format, ros2_decoder, ros2_name
-from edge.runtime.sources.mcap_topics import match_topics, own_streams
+from edge.runtime.sources.mcap_topics import check_mapped, match_topics, own_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -176,7 +176,8 @@ class McapSource:
             found = {name: f for name, f in own_streams(channels).items() if name in self._rig.streams}
             if not options.topics:
                 return found
-            kinds = {name: stream.kind for name, stream in self._rig.streams.items() if name in options.topics}
+            check_mapped(options.topics, self._rig.streams)
+            kinds = {name: self._rig.stream(name).kind for name in options.topics}
             return {**found, **match_topics(self._path, channels, kinds, options.topics)}
         motion = {self._rig.deskew.motion} if self._rig.deskew else set()
         wanted = self._rig.streams if options.wanted is None else {*options.wanted, *motion}

@@ -33,6 +33,20 @@ def own_streams(channels: Iterable[Channel]) -> dict[str, list[Channel]]:
     return found
 
 
+def check_mapped(told: Iterable[str], streams: Iterable[str]) -> None:
+    """Refuses a topic for a stream that nobody reads.
+
+    Raises:
+        SourceError: A stream of `told` is not among `streams`.
+    """
+    known = sorted(streams)
+    for name in sorted(set(told) - set(known)):
+        raise SourceError(
+            f"--map names a stream '{name}' that is not wanted here (streams are {', '.join(known)})",
+            "map one of those",
+        )
+
+
 def match_topics(
     path: Path, channels: Iterable[Channel], kinds: Mapping[str, str], told: Mapping[str, str]
 ) -> dict[str, list[Channel]]:
@@ -50,12 +64,7 @@ def match_topics(
     topics: dict[str, list[Channel]] = {}
     for channel in channels:
         topics.setdefault(channel.topic, []).append(channel)
-    unknown = sorted(told.keys() - kinds.keys())
-    if unknown:
-        raise SourceError(
-            f"--map names a stream '{unknown[0]}' that is not wanted here (streams are {', '.join(kinds)})",
-            "map one of those",
-        )
+    check_mapped(told, kinds)
     chosen = {stream: _told(path, topics, stream, kinds[stream], topic) for stream, topic in told.items()}
     free = {topic: found for topic, found in topics.items() if topic not in told.values()}
     for stream, kind in kinds.items():

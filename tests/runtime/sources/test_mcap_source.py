@@ -210,6 +210,12 @@ def test_a_recording_rewritten_by_the_official_package_is_the_same(tmp_path: Pat
     assert [s.stamp_ns for s in first] == [s.stamp_ns for s in second]
 
 
+def test_a_topic_for_a_stream_that_our_recording_lacks_is_refused_with_those_it_has(tmp_path: Path) -> None:
+    path = a_recording(tmp_path / "a.mcap")
+    with pytest.raises(SourceError, match=r"names a stream 'radar' .*\(streams are audio, camera, lidar\)"):
+        McapSource(path, RecordingOptions({"radar": "/lidar/points"}))
+
+
 def test_a_topic_of_our_own_may_be_told(tmp_path: Path) -> None:
     path = a_recording(tmp_path / "a.mcap")
     raw = street_rig().model_dump(by_alias=True)
