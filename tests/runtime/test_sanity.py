@@ -33,7 +33,7 @@ def rig_with(**limits: Any) -> Rig:
     """The street's rig and a thermometer, all with the same limits."""
     street = street_rig()
     streams = {**street.streams, "room": Stream(kind="table", rate_hz=1, fields=("t",))}
-    update = {"sanity": SanityLimits(**limits), "channels": 4}
+    update = {"sanity": SanityLimits(**limits), "channels": 4, "max_points": 262_144}
     return street.model_copy(update={"streams": {n: s.model_copy(update=update) for n, s in streams.items()}})
 
 
