@@ -26,13 +26,14 @@ from edge.runtime.sources.mcap_source import McapSource
 from edge.runtime.sources.merge import MergedSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from edge.runtime.bundle import Bundle
     from edge.runtime.faults.base import Fault
     from edge.runtime.manifest import Manifest
     from edge.runtime.memory_budget import MemoryPlan
+    from edge.runtime.rig import Rig
     from edge.runtime.sinks.base import Sink
     from edge.runtime.sources.base import Source
     from edge.runtime.trace import Trace
@@ -140,7 +141,10 @@ def run_bundle(
             data=source.description,
             runtime=runtime,
             environment=describe_host(threads={"engine": chosen.engine.threads}),
-            notes=_notes(bundle.manifest, source, chosen, trace),
+            notes=(
+                *_notes(bundle.manifest, source, chosen, trace),
+                *_pace_notes(source.rig, bundle.model_io.modalities),
+            ),
         )
         if html:
             write_report(report, ReportFigures(), folder)
@@ -245,6 +249,19 @@ def _notes(manifest: Manifest, source: Source, engine: RunEngine, trace: Trace) 
     if not trace.fused:
         notes.append("Nothing was fused: the source held no anchor.")
     return tuple(notes)
+
+
+def _pace_notes(rig: Rig, modalities: Iterable[str]) -> Iterator[str]:
+    """A sample is used fresh once, so a required stream that is slower than the anchor is often missing."""
+    pace_hz = rig.stream(rig.anchor).rate_hz
+    for name in modalities:
+        stream = rig.streams.get(name)
+        if stream is None or stream.kind == "audio" or stream.policy != "required" or stream.rate_hz > 0.95 * pace_hz:
+            continue
+        yield (
+            f"{name} ({stream.rate_hz:g} Hz, required) is slower than the anchor {rig.anchor} ({pace_hz:g} Hz), so "
+            "sets between lack it; 'policy: hold' in the rig fills them."
+        )
 
 
 def _resolved(bundle: Bundle, source: Source, settings: RunSettings, engine: RunEngine) -> dict[str, Any]:

@@ -10,11 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edge.fused_run import Recording
     from edge.report.contents import RuntimeReport
-    from edge.runtime.bundle import Bundle
-    from edge.runtime.sources.base import Source
-    from edge.runtime.sources.mcap_source import RecordingOptions
     from edge.runtime.statistics import Distribution
 
 
@@ -84,6 +80,7 @@ def run(
 
     from rich.console import Console
 
+    from edge.cli.run_inputs import open_recording, open_source, recording_options, with_faults
     from edge.fused_run import check_replaceable, open_engine, run_bundle
     from edge.run_limits import RunLimits, best_state, check_limits
     from edge.runtime.bundle import Bundle
@@ -91,10 +88,10 @@ def run(
     from edge.runtime.pipeline import RunSettings
 
     check_replaceable(out)
-    recording = _recording(record, record_jpeg)
+    recording = open_recording(record, record_jpeg)
     opened = Bundle.open(bundle)
-    opened_source = _open(source, opened, duration, _recording_options(source, topics or [], rig, opened))
-    given = _with_faults(opened_source, fault or [], fault_seed)
+    opened_source = open_source(source, opened, duration, recording_options(source, topics or [], rig, opened))
+    given = with_faults(opened_source, fault or [], fault_seed)
     limits = RunLimits(max_gap_s=max_gap, min_complete=min_complete, max_recovery_s=max_recovery)
     limits.check_answerable(given)
     engine = open_engine(opened, dialect, threads)
@@ -130,87 +127,6 @@ def _print(report: RuntimeReport, out: Path, record: Path | None) -> None:
         console.print(f"Recording: {record}", highlight=False)
 
 
-def _with_faults(source: Source, texts: list[str], seed: int) -> Source:
-    """The source with the faults that were asked for.
-
-    Raises:
-        FaultError: A fault is malformed, or of a stream that the source does not have.
-    """
-    from edge.runtime.faults import FaultySource, parse_fault
-
-    return FaultySource(source, [parse_fault(text) for text in texts], seed) if texts else source
-
-
-def _recording(path: Path | None, jpeg_quality: int | None) -> Recording | None:
-    """Where to record to; refused before the run where there is something already.
-
-    Raises:
-        ConfigError: The file exists, or a quality is given without one.
-    """
-    from edge.fused_run import Recording
-    from edge.runtime.errors import ConfigError
-    from edge.runtime.sinks.mcap_recorder import check_recordable
-
-    if path is None:
-        if jpeg_quality is not None:
-            raise ConfigError("--record-jpeg is given without --record", "name the file with --record FILE.mcap")
-        return None
-    check_recordable(path)
-    return Recording(path, jpeg_quality)
-
-
-def _recording_options(specs: list[str], topics: list[str], rig: Path | None, bundle: Bundle) -> RecordingOptions:
-    """What the command line and the bundle say of an MCAP file.
-
-    Raises:
-        ConfigError: A mapping is malformed, or there is no MCAP file that it could be of.
-        RigError: The rig is not valid.
-    """
-    from edge.runtime.errors import ConfigError
-    from edge.runtime.rig import load_rig
-    from edge.runtime.sources.mcap_source import RecordingOptions
-
-    if (topics or rig) and not any(spec.startswith("mcap:") for spec in specs):
-        raise ConfigError("--map and --rig are for MCAP recordings", "add --source mcap:FILE, or leave them out")
-    mapped: dict[str, str] = {}
-    for word in topics:
-        stream, equals, topic = (part.strip() for part in word.partition("="))
-        if not (stream and equals and topic) or stream in mapped:
-            raise ConfigError(
-                f"--map {word} is not one topic of one stream", "write --map STREAM=/topic, once a stream"
-            )
-        mapped[stream] = topic
-    name = f"{rig}, as told" if rig else f"that of the bundle {bundle.manifest.name}"
-    given = load_rig(rig) if rig else bundle.rig
-    return RecordingOptions(mapped, given, name, bundle.model_io.modalities, rig is not None)
-
-
-def _open(specs: list[str], bundle: Bundle, duration: float | None, recording: RecordingOptions) -> Source:
-    """Opens the sources and refuses a sound that the model does not listen to.
-
-    Raises:
-        SourceError: A source is unknown, unreadable, or no stream of the model.
-    """
-    from difflib import get_close_matches
-
-    from edge.fused_run import recorded_streams
-    from edge.runtime.errors import SourceError
-    from edge.runtime.model_io import LogMelInput
-    from edge.runtime.sources.grammar import open_sources
-
-    heard = {item.stream: item.rate_hz for item in bundle.model_io.inputs if isinstance(item, LogMelInput)}
-    source = open_sources(
-        specs, audio_rate_hz=next(iter(heard.values()), None), duration_s=duration, recording=recording
-    )
-    recorded = recorded_streams(source)
-    for name, stream in source.rig.streams.items():
-        if name not in recorded and stream.kind == "audio" and name not in heard:
-            near = get_close_matches(name, heard, n=1) or list(heard)
-            remedy = f"name it {near[0]}=FILE" if near else "leave that source out"
-            raise SourceError(f"the bundle's model takes no sound from a stream '{name}'", remedy)
-    return source
-
-
 def summary_table(report: RuntimeReport) -> Table:
     """The figures of a run, one a row."""
     from rich.table import Table
@@ -240,6 +156,7 @@ def summary_table(report: RuntimeReport) -> Table:
         limit = "no limit" if report.memory_limit_mib is None else f"limit {report.memory_limit_mib:.0f}"
         planned = sum(report.memory_mib.values())
         table.add_row("memory, MiB", f"{planned:.0f} planned, {limit}; {report.memory_peak_mib:.0f} at the peak")
+        table.add_row("of it", "\n".join(f"{mib:.1f}  {what}" for what, mib in report.memory_mib.items()))
     if report.recovery_s is not None:
         table.add_row("recovery after the faults, s", f"{report.recovery_s:.3f}")
     return table

@@ -64,6 +64,15 @@ def test_a_fault_that_hit_nothing_is_told(small_bundle: Path, tmp_path: Path) ->
     assert "Fault lidar:stall@50s hit no sample." in done.stdout
 
 
+def test_the_plan_of_memory_is_printed_part_by_part(small_bundle: Path, tmp_path: Path) -> None:
+    done = edge_run(small_bundle, tmp_path / "run", "--duration", "0.5", "--memory-limit", "8GiB")
+    assert "limit 8192;" in done.stdout
+    parts = json.loads((tmp_path / "run" / "report.json").read_text())["runtime"]["memory_mib"]
+    assert len(parts) >= 6
+    printed = " ".join(done.stdout.replace("│", " ").split())
+    assert all(f"{mib:.1f} {what}" in printed for what, mib in parts.items())
+
+
 def test_bounds_that_are_kept_pass(small_bundle: Path, tmp_path: Path) -> None:
     bounds = ["--max-gap", "0.22", "--min-complete", "0.3", "--max-recovery", "1"]
     done = edge_run(small_bundle, tmp_path / "run", "--duration", "2.5", "--fault", STALL, *bounds)

@@ -1,0 +1,46 @@
+"""What a run's report says beside the figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge.fused_run import run_bundle
+from edge.report.publish import JSON_NAME, read_report
+from edge.runtime.bundle import Bundle
+from edge.runtime.sources.simulator import SimulatorSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from edge.runtime.rig import Rig
+    from edge.runtime.sample import Sample
+
+
+class LedSource:
+    """The simulated street with another anchor and another policy of the lidar."""
+
+    description = "led"
+
+    def __init__(self, anchor: str, lidar: str) -> None:
+        self._street = SimulatorSource(seed=1, duration_s=0.5)
+        rig = self._street.rig
+        streams = {**rig.streams, "lidar": rig.stream("lidar").model_copy(update={"policy": lidar})}
+        self.rig: Rig = rig.model_copy(update={"anchor": anchor, "streams": streams})
+
+    def samples(self) -> Iterator[Sample]:
+        return self._street.samples()
+
+
+@pytest.mark.parametrize(
+    ("anchor", "lidar", "told"), [("camera", "required", True), ("camera", "hold", False), ("lidar", "required", False)]
+)
+def test_a_required_stream_that_is_slower_than_the_anchor_is_told(
+    small_bundle: Path, tmp_path: Path, anchor: str, lidar: str, told: bool
+) -> None:
+    run_bundle(Bundle.open(small_bundle), LedSource(anchor, lidar), tmp_path / "run")
+    notes = read_report(tmp_path / "run" / JSON_NAME).notes
+    note = "lidar (10 Hz, required) is slower than the anchor camera ("
+    assert any(line.startswith(note) for line in notes) == told
