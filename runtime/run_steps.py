@@ -8,6 +8,7 @@ from edge.runtime.clock import NS_PER_MS
 from edge.runtime.deskew import MotionCompensation
 from edge.runtime.health import HealthMonitor
 from edge.runtime.sanity import SanityGate
+from edge.runtime.synchronize.tally import UNUSABLE
 from edge.runtime.trace import Trace
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class RunSteps:
                 arrived_ns = max(s.arrival_ns for s in inference.synced.samples.values())
                 trace.add_overhead(ready_ns - arrived_ns - inference.times.engine_ns)
         for name in inference.refused:
-            trace.add_refusal(name, "unusable")
+            trace.add_refusal(name, UNUSABLE)
         trace.add_result(inference.synced, result, ready_ns)
         self._on_ready(ready_ns, result)
         return result

@@ -15,11 +15,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from edge.runtime.sample import AudioChunk
 from edge.runtime.synchronize.policies import Anchored
 from edge.runtime.synchronize.rig_streams import streams_of
-from edge.runtime.synchronize.synced import message_duration_ns, synced_set
-from edge.runtime.synchronize.tally import clock_counts, drop_counts
+from edge.runtime.synchronize.synced import is_usable_sound, message_duration_ns, synced_set
+from edge.runtime.synchronize.tally import UNUSABLE, clock_counts, drop_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from edge.runtime.sample import Sample
     from edge.runtime.synchronize.messages import MatchedSet, StreamHealth
     from edge.runtime.synchronize.synced import SyncedSet
-
-UNUSABLE = "unusable"
 
 
 class Synchronizer:
@@ -104,7 +101,7 @@ class Synchronizer:
         if position is None:
             return self.advance(self._now_ns)
         window_ns = self._streams.specs[position].window_ns
-        if window_ns and not (isinstance(sample.payload, AudioChunk) and sample.payload.rate_hz > 0):
+        if window_ns and not is_usable_sound(sample):
             self._unusual[f"{sample.stream}:{UNUSABLE}"] += 1
             return self.advance(self._now_ns)
         self._handle += 1

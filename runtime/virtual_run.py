@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge.runtime.clock import VirtualClock
+from edge.runtime.synchronize.tally import OVERRUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from edge.runtime.sample import Sample
     from edge.runtime.synchronize.synced import SyncedSet
     from edge.runtime.synchronizer import Synchronizer
-
-OVERRUN = "set:overrun"
 
 
 class VirtualRun:

@@ -16,12 +16,12 @@ from edge.runtime.clock import NS_PER_S
 from edge.runtime.errors import ConfigError, RunError, SampleError
 from edge.runtime.exit_guard import close_at_exit
 from edge.runtime.live_clock import HostClock
-from edge.runtime.sample import AudioChunk, Sample
+from edge.runtime.sample import Sample
 from edge.runtime.synchronize.messages import matched_set, stream_health
 from edge.runtime.synchronize.policies import Anchored, Exact, Latest, Optimal, Policy, configured
 from edge.runtime.synchronize.rig_streams import streams_of
-from edge.runtime.synchronize.synced import message_duration_ns, synced_set
-from edge.runtime.synchronize.tally import clock_counts, drop_counts
+from edge.runtime.synchronize.synced import is_usable_sound, message_duration_ns, synced_set
+from edge.runtime.synchronize.tally import OVERRUN, UNUSABLE, clock_counts, drop_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from edge.runtime.synchronize.synced import SyncedSet
 
 PolicyName: TypeAlias = Literal["anchored", "exact", "optimal", "latest"]
-OVERRUN = "set:overrun"
-UNUSABLE = "unusable"
 RING = 64
 _POLICIES: dict[str, Callable[[RigStreams], Policy]] = {
     "anchored": lambda streams: Anchored(streams.specs, streams.anchor, budget_ns=streams.budget_ns),
@@ -170,7 +168,7 @@ class LiveSynchronizer:
             return False
         duration_ns = 0
         if lane.is_sound:
-            if not (isinstance(sample.payload, AudioChunk) and sample.payload.rate_hz > 0):
+            if not is_usable_sound(sample):
                 self._unusual[f"{sample.stream}:{UNUSABLE}"] += 1
                 return False
             duration_ns = message_duration_ns(sample)

@@ -60,7 +60,12 @@ class SyncedSet:
 def message_duration_ns(sample: Sample) -> int:
     """What the core wants to know of a sample's length: 0 for everything but sound."""
     payload = sample.payload
-    return chunk_duration_ns(payload) if isinstance(payload, AudioChunk) and payload.rate_hz > 0 else 0
+    return chunk_duration_ns(payload) if isinstance(payload, AudioChunk) and is_usable_sound(sample) else 0
+
+
+def is_usable_sound(sample: Sample) -> bool:
+    """Whether windows can be cut from it."""
+    return isinstance(sample.payload, AudioChunk) and sample.payload.rate_hz > 0
 
 
 def synced_set(matched: MatchedSet, streams: RigStreams, sample_of: Callable[[int], Sample]) -> SyncedSet:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from edge.runtime.synchronize.messages import StreamHealth
 
+OVERRUN = "set:overrun"  # sets that nobody took in time
+UNUSABLE = "unusable"  # sound without a rate, payloads that do not fit
 # What a sample can be let go of for without having had its chance.
 DROPS = frozenset(Release) - {Release.USED, Release.PASSED, Release.FLUSHED}
 
