@@ -40,7 +40,7 @@ DAY, NIGHT = (11, 70.0), (12, 85.0)  # seed and second
 SIREN_WINDOW_S = 4.0
 SIREN = DAY  # of the emergency vehicle in that picture
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-PAGE_SIZE, RUN_SIZE = "1100,1900", "1100,900"
+PAGE_SIZE, RUN_SIZE = "1100,1900", "1100,1290"
 
 
 def main(
