@@ -6,7 +6,7 @@ namespace edge::sync {
 namespace {
 
 constexpr Nanos kSilentPeriods = 3;
-constexpr std::size_t kLeastRoom = 16, kMostRoom = 4096;
+constexpr std::size_t kLeastRoom = 8, kMostRoom = 4096;
 
 StreamConfig completed(StreamConfig config) {
     if (config.min_period_ns == 0) {
