@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from edge.runtime.trace import Trace
 
 RESULTS_NAME, SETTINGS_NAME = "results.jsonl", "run.yaml"
+# From so many samples on a rate is known, and so far from the declared one it is told.
+RATE_SAMPLES, RATE_FACTOR = 20, 1.2
 OWN_FILES = frozenset({RESULTS_NAME, JSON_NAME, HTML_NAME, SETTINGS_NAME})
 
 
@@ -144,6 +146,7 @@ def run_bundle(
             notes=(
                 *_notes(bundle.manifest, source, chosen, trace),
                 *_pace_notes(source.rig, bundle.model_io.modalities),
+                *_rate_notes(source, trace),
             ),
         )
         if html:
@@ -249,6 +252,21 @@ def _notes(manifest: Manifest, source: Source, engine: RunEngine, trace: Trace) 
     if not trace.fused:
         notes.append("Nothing was fused: the source held no anchor.")
     return tuple(notes)
+
+
+def _rate_notes(source: Source, trace: Trace) -> Iterator[str]:
+    """Every bound of the synchronizer rests on the declared rates. Faults change them."""
+    if _faults(source) or any(_is_recording(part) for part in _parts(source)):  # recordings tell it themselves
+        return
+    for name, record in trace.streams.items():
+        declared_hz, rate_hz = source.rig.streams[name].rate_hz, record.rate_hz
+        if rate_hz is None or record.received < RATE_SAMPLES:
+            continue
+        if not 1 / RATE_FACTOR < rate_hz / declared_hz < RATE_FACTOR:
+            yield (
+                f"{name} sends {rate_hz:.3g} samples a second, but the rig says {declared_hz:g}: waits, fail-over and "
+                "tolerances rest on the rig's number, so mend it."
+            )
 
 
 def _pace_notes(rig: Rig, modalities: Iterable[str]) -> Iterator[str]:

@@ -75,7 +75,7 @@ class RunSteps:
         """Looks at a sample at its arrival; samples of one stream in their order, from one thread at a time."""
         unmoved = self._motion.observe(sample)
         reason = self._gate.refusal(sample) if unmoved is None else unmoved
-        self.trace.add_arrival(sample.stream, reason)
+        self.trace.add_arrival(sample.stream, reason, sample.arrival_ns)
         return Admission(not reason, not reason and unmoved is None)
 
     def compensate(self, synced: SyncedSet) -> SyncedSet:

@@ -69,10 +69,10 @@ class Trace:
     _lags: LogHistogram = field(default_factory=LogHistogram)
     _gaps: LogHistogram = field(default_factory=LogHistogram)
 
-    def add_arrival(self, stream: str, refusal: str = "") -> None:
-        """Takes note of a sample, and of why the sanity gate refused it, where it did."""
+    def add_arrival(self, stream: str, refusal: str = "", arrival_ns: int | None = None) -> None:
+        """Takes note of a sample, when it came, and of why the sanity gate refused it, where it did."""
         self.anchors += stream == self.anchor
-        self._stream(stream).received += 1
+        self._stream(stream).add(arrival_ns)
         if refusal:
             self.add_refusal(stream, refusal)
 

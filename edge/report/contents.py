@@ -125,6 +125,7 @@ class StreamReport(_Strict):
     Attributes:
         received: Samples that came.
         refused: Of those, the ones that no model should see; `dropped` says why.
+        rate_hz: Samples a second, from the first arrival to the last; None of fewer than two.
         used: Samples that became part of a set. This and what follows is None where the synchronizer does not tell.
         epochs: How often the stream's clock was re-mapped after a step.
         offset_ms: How far its stamps seem ahead: the declared transport delay minus `delay_ms`.
@@ -136,6 +137,7 @@ class StreamReport(_Strict):
 
     received: int = Field(ge=0)
     refused: int = Field(0, ge=0)
+    rate_hz: float | None = Field(default=None, gt=0)
     used: int | None = Field(default=None, ge=0)
     epochs: int | None = Field(default=None, ge=0)
     offset_ms: float | None = None

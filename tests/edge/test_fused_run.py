@@ -44,3 +44,23 @@ def test_a_required_stream_that_is_slower_than_the_anchor_is_told(
     notes = read_report(tmp_path / "run" / JSON_NAME).notes
     note = "lidar (10 Hz, required) is slower than the anchor camera ("
     assert any(line.startswith(note) for line in notes) == told
+
+
+@pytest.mark.parametrize(("rate_hz", "told"), [(30.0, True), (4.0, True), (11.0, False)])
+def test_a_rate_that_is_not_the_rigs_is_told(small_bundle: Path, tmp_path: Path, rate_hz: float, told: bool) -> None:
+    class Misdeclared:
+        description = "misdeclared"
+
+        def __init__(self) -> None:
+            self._street = SimulatorSource(seed=1, duration_s=2.5)
+            rig = self._street.rig
+            lidar = rig.stream("lidar").model_copy(update={"rate_hz": rate_hz})
+            self.rig = rig.model_copy(update={"streams": {**rig.streams, "lidar": lidar}})
+
+        def samples(self) -> Iterator[Sample]:
+            return self._street.samples()
+
+    report = run_bundle(Bundle.open(small_bundle), Misdeclared(), tmp_path / "run")
+    notes = read_report(tmp_path / "run" / JSON_NAME).notes
+    assert any(line.startswith("lidar sends 10 samples a second, but the rig says") for line in notes) == told
+    assert report.streams["lidar"].rate_hz == pytest.approx(10, rel=0.01)

@@ -87,14 +87,17 @@ def test_a_set_that_used_up_the_budget_missed_its_deadline() -> None:
 
 def test_refused_samples_are_counted_by_stream_and_by_reason() -> None:
     trace = Trace("lidar")
-    for refusal in ("", "frozen", "frozen"):
-        trace.add_arrival("lidar", refusal)
+    for k, refusal in enumerate(("", "frozen", "frozen")):
+        trace.add_arrival("lidar", refusal, 100 * k * MS)
     trace.add_arrival("camera")
     trace.add_refusal("camera", "unusable")
     assert trace.anchors == 3
     assert trace.dropped == {"lidar:frozen": 2, "camera:unusable": 1}
     streams = trace.summary()["streams"]
-    assert streams == {"camera": {"received": 1, "refused": 1}, "lidar": {"received": 3, "refused": 2}}
+    assert streams == {
+        "camera": {"received": 1, "refused": 1, "rate_hz": None},
+        "lidar": {"received": 3, "refused": 2, "rate_hz": 10.0},
+    }
 
 
 def test_the_synchronizers_facts_of_a_stream_are_passed_on() -> None:
@@ -105,6 +108,7 @@ def test_the_synchronizers_facts_of_a_stream_are_passed_on() -> None:
     assert trace.summary()["streams"]["lidar"] == {
         "received": 1,
         "refused": 0,
+        "rate_hz": None,
         "used": 7,
         "epochs": 1,
         "offset_ms": -2,
