@@ -170,6 +170,7 @@ class LiveSync:
     def push_without_gil(
         self, stream: int, stamp_ns: int, arrival_ns: int, seq: int, duration_ns: int, payload: object
     ) -> int: ...
+    def timed_pushes(self, stream: int, count: int, period_ns: int, payload: object) -> list[int]: ...
     def take(
         self, timeout_ns: int | None
     ) -> (
