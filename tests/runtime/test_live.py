@@ -100,7 +100,7 @@ class RecordedSource:
         yield from self._samples
 
 
-def test_gives_what_the_pipeline_gives(no_leak: None, bundle: Bundle) -> None:
+def test_gives_what_the_pipeline_gives(bundle: Bundle, no_leak: None) -> None:
     samples, sink, clock = recording(3.0), Collector(), ManualClock()
     Pipeline(bundle, RecordedSource(samples), ScriptedEngine(), [sink], RunSettings(compute_ms=0)).run()
     with Runtime(bundle, street_rig(), ScriptedEngine(), depth=64, clock=clock) as runtime:
@@ -118,7 +118,7 @@ def test_gives_what_the_pipeline_gives(no_leak: None, bundle: Bundle) -> None:
     assert summary["high_water"].keys() == {"ring:camera", "ring:lidar", "ring:audio"}
 
 
-def test_a_fusion_may_be_given_instead(no_leak: None, bundle: Bundle) -> None:
+def test_a_fusion_may_be_given_instead(bundle: Bundle, no_leak: None) -> None:
     clock = ManualClock()
     with Runtime(Fusion(bundle, street_rig(), ScriptedEngine()), street_rig(), depth=64, clock=clock) as runtime:
         feed(runtime, clock, recording(1.0))
@@ -131,7 +131,7 @@ def test_a_fusion_may_be_given_instead(no_leak: None, bundle: Bundle) -> None:
         Runtime(bundle, street_rig())
 
 
-def test_what_callbacks_raise_stops_nothing(no_leak: None, bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_callbacks_raise_stops_nothing(bundle: Bundle, no_leak: None, caplog: pytest.LogCaptureFixture) -> None:
     clock, seen = ManualClock(), []
     with Runtime(bundle, street_rig(), ScriptedEngine(), depth=64, clock=clock) as runtime:
 
@@ -153,7 +153,7 @@ def test_what_callbacks_raise_stops_nothing(no_leak: None, bundle: Bundle, caplo
         runtime.on_result(broken)
 
 
-def test_a_callback_that_blocks_delays_nobody_else(no_leak: None, bundle: Bundle) -> None:
+def test_a_callback_that_blocks_delays_nobody_else(bundle: Bundle, no_leak: None) -> None:
     clock, gate, entered = ManualClock(), threading.Event(), threading.Event()
 
     def blocks(_result: FusedResult) -> None:
@@ -173,7 +173,7 @@ def test_a_callback_that_blocks_delays_nobody_else(no_leak: None, bundle: Bundle
         gate.set()
 
 
-def test_one_failed_inference_is_one_invalid_result(no_leak: None, bundle: Bundle) -> None:
+def test_one_failed_inference_is_one_invalid_result(bundle: Bundle, no_leak: None) -> None:
     def fails(run: int) -> None:
         if run in (3, 7, 8):
             raise ModelError("the engine gave NaN", "look at it")
@@ -190,7 +190,7 @@ def test_one_failed_inference_is_one_invalid_result(no_leak: None, bundle: Bundl
     assert str(runtime.engine_error) == "the engine gave NaN; look at it"
 
 
-def test_a_broken_engine_ends_the_run_where_it_cannot_be_reopened(no_leak: None, bundle: Bundle) -> None:
+def test_a_broken_engine_ends_the_run_where_it_cannot_be_reopened(bundle: Bundle, no_leak: None) -> None:
     def fails(run: int) -> None:
         if run > 4:
             raise ModelError("out of memory", "free some")
@@ -226,7 +226,7 @@ class Told:
         return iter(self._runtime)
 
 
-def test_closing_tells_of_a_failure_that_nobody_saw(no_leak: None, bundle: Bundle) -> None:
+def test_closing_tells_of_a_failure_that_nobody_saw(bundle: Bundle, no_leak: None) -> None:
     def fails(_run: int) -> None:
         raise MemoryError
 
@@ -245,7 +245,7 @@ def test_closing_tells_of_a_failure_that_nobody_saw(no_leak: None, bundle: Bundl
     assert runtime.close() == ()
 
 
-def test_an_engine_is_reopened_with_growing_pauses(no_leak: None, bundle: Bundle) -> None:
+def test_an_engine_is_reopened_with_growing_pauses(bundle: Bundle, no_leak: None) -> None:
     """The first dies after five runs; reopening fails twice, 100 and 200 ms apart; then all is well."""
 
     def dies(run: int) -> None:
@@ -281,7 +281,7 @@ def test_an_engine_is_reopened_with_growing_pauses(no_leak: None, bundle: Bundle
     assert runtime.counts == {"audio:concealed": 1, "engine:failed": 3, "engine:reopened": 1}
 
 
-def test_samples_that_no_model_should_see_are_refused(no_leak: None, bundle: Bundle) -> None:
+def test_samples_that_no_model_should_see_are_refused(bundle: Bundle, no_leak: None) -> None:
     with Runtime(bundle, street_rig(), ScriptedEngine()) as runtime:
         assert not runtime.push("lidar", 0, PointCloud(np.zeros((0, 4), np.float32)))
         assert not runtime.push("camera", 0, Image(np.zeros((2, 2, 3), np.uint8)))
@@ -289,7 +289,7 @@ def test_samples_that_no_model_should_see_are_refused(no_leak: None, bundle: Bun
     assert runtime.trace.dropped == {"lidar:empty": 1, "camera:wrong_size": 1}
 
 
-def test_closing_under_load_lets_go_of_everything(no_leak: None, bundle: Bundle) -> None:
+def test_closing_under_load_lets_go_of_everything(bundle: Bundle, no_leak: None) -> None:
     refs: list[weakref.ref[NDArray[np.float32]]] = []
     begun = threading.Event()
 
@@ -314,7 +314,7 @@ def test_closing_under_load_lets_go_of_everything(no_leak: None, bundle: Bundle)
     assert sum(ref() is not None for ref in refs) == 0
 
 
-def test_a_callback_may_close(no_leak: None, bundle: Bundle) -> None:
+def test_a_callback_may_close(bundle: Bundle, no_leak: None) -> None:
     clock, closed = ManualClock(), threading.Event()
     runtime = Runtime(bundle, street_rig(), ScriptedEngine(), clock=clock)
 
@@ -331,7 +331,7 @@ def test_a_callback_may_close(no_leak: None, bundle: Bundle) -> None:
     runtime.close()
 
 
-def test_what_does_not_return_is_named(no_leak: None, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_does_not_return_is_named(bundle: Bundle, no_leak: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "PATIENCE_S", 0.01)
     gate, entered, clock = threading.Event(), threading.Event(), ManualClock()
 
@@ -349,7 +349,7 @@ def test_what_does_not_return_is_named(no_leak: None, bundle: Bundle, monkeypatc
     assert runtime.close() == ()
 
 
-def test_a_rig_without_a_sensor_of_the_model(no_leak: None, bundle: Bundle) -> None:
+def test_a_rig_without_a_sensor_of_the_model(bundle: Bundle, no_leak: None) -> None:
     raw = street_rig().model_dump(by_alias=True)
     raw["streams"] = {k: v for k, v in raw["streams"].items() if k != "audio"}
     clock = ManualClock()
