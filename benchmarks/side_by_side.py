@@ -40,6 +40,7 @@ SECTIONS: dict[str, Callable[[sections.Result], list[str]]] = {
 }
 PRINTED = {
     "deskew": "Motion compensation of a sweep",
+    "live": "Pushing live",
     "recording": "Recording and replaying MCAP",
     "pruning": "Structured pruning",
     "watching": "What watching over a run costs",
