@@ -1,25 +1,40 @@
 #include "edge/live/clock.hpp"
 
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <ctime>
 
 namespace edge::live {
+namespace {
+
+// FUTEX_WAIT_BITSET takes an absolute time on CLOCK_MONOTONIC; futex(2).
+void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, const std::timespec* until) {
+    static_assert(sizeof(word) == sizeof(std::uint32_t));
+    syscall(SYS_futex, &word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, until, nullptr, FUTEX_BITSET_MATCH_ANY);
+}
+
+}  // namespace
 
 void Alarm::wake() {
-    {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        woken_ = true;
+    if (woken_.exchange(1, std::memory_order_seq_cst) == 0) {
+        syscall(SYS_futex, &woken_, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, nullptr, nullptr, 0);
     }
-    condition_.notify_one();
 }
 
 bool Alarm::sleep_until(Nanos deadline_ns) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    while (!woken_ && (deadline_ns == sync::kNever || monotonic_now_ns() < deadline_ns)) {
-        condition_.wait_until(lock, deadline_ns);
+    const std::timespec until = as_timespec(deadline_ns);
+    for (;;) {
+        if (woken_.exchange(0, std::memory_order_seq_cst) != 0) {
+            return true;
+        }
+        if (deadline_ns != sync::kNever && monotonic_now_ns() >= deadline_ns) {
+            return false;
+        }
+        futex_wait(woken_, 0, deadline_ns == sync::kNever ? nullptr : &until);
     }
-    const bool was_woken = woken_;
-    woken_ = false;
-    return was_woken;
 }
 
 ManualClock::ManualClock(Nanos start_ns) : now_ns_(start_ns) { sleepers_.reserve(8); }

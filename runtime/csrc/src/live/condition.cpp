@@ -12,6 +12,14 @@ Nanos monotonic_now_ns() {
     return static_cast<Nanos>(now.tv_sec) * sync::kSecond + static_cast<Nanos>(now.tv_nsec);
 }
 
+std::timespec as_timespec(Nanos instant_ns) {
+    const Nanos at = std::max<Nanos>(instant_ns, 0);
+    std::timespec time{};
+    time.tv_sec = static_cast<std::time_t>(at / sync::kSecond);
+    time.tv_nsec = static_cast<long>(at % sync::kSecond);
+    return time;
+}
+
 Condition::Condition() {
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -28,10 +36,7 @@ void Condition::wait_until(std::unique_lock<std::mutex>& lock, Nanos deadline_ns
         pthread_cond_wait(&condition_, lock.mutex()->native_handle());
         return;
     }
-    const Nanos at = std::max<Nanos>(deadline_ns, 0);
-    std::timespec until{};
-    until.tv_sec = static_cast<std::time_t>(at / sync::kSecond);
-    until.tv_nsec = static_cast<long>(at % sync::kSecond);
+    const std::timespec until = as_timespec(deadline_ns);
     pthread_cond_timedwait(&condition_, lock.mutex()->native_handle(), &until);
 }
 

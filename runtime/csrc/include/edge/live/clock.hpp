@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <mutex>
 #include <vector>
 
@@ -9,7 +10,8 @@
 
 namespace edge::live {
 
-// One thread sleeps on it, any thread wakes it. A wake that comes before the sleep is not lost.
+// One thread sleeps on it, any thread wakes it. A wake that comes before the sleep is not lost. It is a futex and no
+// mutex with a condition, so that who wakes never waits: not even for a sleeper that was preempted with the mutex held.
 class Alarm {
  public:
     void wake();
@@ -17,9 +19,7 @@ class Alarm {
     bool sleep_until(Nanos deadline_ns);
 
  private:
-    std::mutex mutex_;
-    Condition condition_;
-    bool woken_ = false;
+    std::atomic<std::uint32_t> woken_{0};
 };
 
 class Clock {

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include <ctime>
 #include <mutex>
 
 #include "edge/sync/nanos.hpp"
@@ -13,6 +14,8 @@ namespace edge::live {
 using sync::Nanos;
 
 Nanos monotonic_now_ns();
+// An instant on that clock; one before its beginning counts as that.
+std::timespec as_timespec(Nanos instant_ns);
 
 class Condition {
  public:
