@@ -129,7 +129,7 @@ class Runtime:
         if lock is None:
             return False
         if self._failure is not None:
-            raise self._told_failure(self._failure)
+            raise _run_error(self._failure)
         with lock:  # what the gate remembers of a stream is in the order of its samples
             if not isinstance(sample, Sample):
                 if payload is None:
@@ -164,8 +164,9 @@ class Runtime:
         self._is_iterated = True
         while (result := self._queue.take()) is not None:
             yield result
-        if self._failure is not None and not self._told:
-            raise self._told_failure(self._failure)
+        if self._failure is not None:
+            self._told = True
+            raise _run_error(self._failure)
 
     def finish(self) -> None:
         """No more samples: what was pushed still becomes results, which are iterated and called back with."""
@@ -189,7 +190,7 @@ class Runtime:
             What callbacks raised, the last of it.
 
         Raises:
-            RunError: The run has failed and nobody was told yet; or an engine or a callback did not return.
+            RunError: The run has failed and no iteration has told so; or an engine or a callback did not return.
         """
         with self._closing:
             self._sync.close()
@@ -202,7 +203,8 @@ class Runtime:
         if stuck:
             raise RunError(f"{stuck} has not returned for {PATIENCE_S:.0f} s", "end the process, its thread is lost")
         if self._failure is not None and not self._told:
-            raise self._told_failure(self._failure)
+            self._told = True
+            raise _run_error(self._failure)
         return tuple(self._callbacks.errors)
 
     def __enter__(self) -> Runtime:
@@ -291,11 +293,11 @@ class Runtime:
         for name, most in self._sync.high_water.items():
             self.trace.add_depth(name, most)
 
-    def _told_failure(self, failure: BaseException) -> RunError:
-        self._told = True
-        error = RunError(f"the run has failed: {first_line(failure)}", "mend the cause and start another")
-        error.__cause__ = failure
-        return error
+
+def _run_error(failure: BaseException) -> RunError:
+    error = RunError(f"the run has failed: {first_line(failure)}", "mend the cause and start another")
+    error.__cause__ = failure
+    return error
 
 
 def _fusion_of(model: Bundle | Fusion, rig: Rig, engine: Engine | None) -> tuple[Fusion, Rig]:

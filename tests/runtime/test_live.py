@@ -207,23 +207,12 @@ def test_a_broken_engine_ends_the_run_where_it_cannot_be_reopened(bundle: Bundle
         runtime.settle(PATIENCE_S)
     seen = []
     with pytest.raises(RunError, match="the run has failed: out of memory"):
-        for result in Told(runtime):
+        for result in runtime:
             seen.append(result.valid)
     assert seen == [True] * 4 + [False] * 3
     assert runtime.close() == ()
     with pytest.raises(RunError, match="out of memory"):
         runtime.push(recording(0.2)[0])
-
-
-class Told:
-    """Iterates as one who was not told by a push."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        runtime._told = False
-        self._runtime = runtime
-
-    def __iter__(self) -> Iterator[FusedResult]:
-        return iter(self._runtime)
 
 
 def test_closing_tells_of_a_failure_that_nobody_saw(bundle: Bundle, no_leak: None) -> None:
@@ -239,7 +228,6 @@ def test_closing_tells_of_a_failure_that_nobody_saw(bundle: Bundle, no_leak: Non
         runtime.settle(PATIENCE_S)
     clock.move_to(2000 * MS)
     runtime.join(PATIENCE_S)
-    runtime._told = False
     with pytest.raises(RunError, match="MemoryError"):
         runtime.close()
     assert runtime.close() == ()
