@@ -116,7 +116,7 @@ LiveSync::~LiveSync() {
 
 // Keeps the GIL: it is held for about a microsecond, or ten where the thread must be woken, and nothing here waits for
 // whoever needs the GIL. Giving it up around ring and wake costs more than it gives, for whoever gives it up must get
-// it back: beside a thread that computes in Python the mean push took 16 to 118 us instead of 1.2 to 2.3 (p99.9 5 to 9
+// it back: beside a thread that computes in Python the mean push took 10 to 118 us instead of 1.2 to 2.3 (p99.9 5 to 9
 // ms instead of 0.04), and beside one that keeps the GIL for 50 ms at a time up to 50 ms (benchmarks/live.py measures
 // both).
 int LiveSync::push(std::uint32_t stream, Nanos stamp, Nanos arrival, std::uint64_t seq, Nanos duration,
