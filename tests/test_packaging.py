@@ -7,7 +7,6 @@ import subprocess
 import sys
 from importlib import metadata, resources
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 
 import pytest
@@ -74,8 +73,9 @@ def test_an_unknown_verb_is_a_users_mistake() -> None:
 
 
 def test_help_answers_as_fast_as_its_two_packages_import() -> None:
-    ratios = []
+    """The quickest of each: other work on the machine only ever adds."""
+    imports, answers = [], []
     for _ in range(ROUNDS):
-        baseline = _seconds("-c", "import typer, rich")
-        ratios.append(_seconds("-m", "edge", "--help") / baseline)
-    assert median(ratios) <= HELP_LIMIT + NOISE, sorted(ratios)
+        imports.append(_seconds("-c", "import typer, rich"))
+        answers.append(_seconds("-m", "edge", "--help"))
+    assert min(answers) / min(imports) <= HELP_LIMIT + NOISE, (sorted(imports), sorted(answers))

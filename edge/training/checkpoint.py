@@ -66,7 +66,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     expected = {name: tuple(t.shape) for name, t in model.state_dict().items()}
     found = {name: tuple(t.shape) for name, t in weights.items()}
     if expected != found:
-        name = next(iter({k for k, _ in expected.items() ^ found.items()}))
+        name = next(name for name in (*expected, *found) if expected.get(name) != found.get(name))
         raise ModelError(
             f"{folder / WEIGHTS_FILE} does not fit its project: '{name}' is {found.get(name)}, "
             f"not {expected.get(name)}",
