@@ -37,14 +37,21 @@ constexpr std::size_t kTakers = 2;                        // one that works on a
 constexpr std::size_t kAtOnce = 8;                        // payloads let go of by one push: it stays short
 constexpr Nanos kSlice = 100 * edge::sync::kMillisecond;  // between two looks at whether Ctrl-C was pressed
 
-LiveConfig config_of(std::size_t ring, std::size_t depth, bool drop_newest) {
+using Rings = std::vector<std::size_t>;
+
+LiveConfig config_of(const Rings& rings, std::size_t depth, bool drop_newest) {
     using edge::live::Overflow;
-    return {ring, depth, kTakers, drop_newest ? Overflow::kDropNewest : Overflow::kDropOldest};
+    LiveConfig config;
+    config.depth = depth;
+    config.takers = kTakers;
+    config.overflow = drop_newest ? Overflow::kDropNewest : Overflow::kDropOldest;
+    config.rings = rings;
+    return config;
 }
 
 class LiveSync {
  public:
-    LiveSync(nb::handle policy, std::size_t ring, std::size_t depth, bool drop_newest,
+    LiveSync(nb::handle policy, const Rings& rings, std::size_t depth, bool drop_newest,
              const std::shared_ptr<Clock>& clock);
     ~LiveSync();
     LiveSync(const LiveSync&) = delete;
@@ -95,9 +102,9 @@ class LiveSync {
     std::vector<std::unique_ptr<MatchedSet>> spares_;
 };
 
-LiveSync::LiveSync(nb::handle policy, std::size_t ring, std::size_t depth, bool drop_newest,
+LiveSync::LiveSync(nb::handle policy, const Rings& rings, std::size_t depth, bool drop_newest,
                    const std::shared_ptr<Clock>& clock)
-    : thread_(hand_over_policy(policy), config_of(ring, depth, drop_newest), clock) {
+    : thread_(hand_over_policy(policy), config_of(rings, depth, drop_newest), clock) {
     for (std::size_t i = 0; i < thread_.streams(); ++i) {
         lanes_.push_back(std::make_unique<Lane>());
     }
@@ -297,14 +304,14 @@ nb::object LiveSync::counts(std::uint32_t stream) const {
 using Memory = std::tuple<std::size_t, std::vector<std::size_t>, std::vector<std::size_t>>;
 
 // Bytes of it all; by stream the frames that are kept at most, and how many of them a set names.
-Memory memory(nb::handle policy, std::size_t ring, std::size_t depth) {
+Memory memory(nb::handle policy, const Rings& sizes, std::size_t depth) {
     const edge::sync::Policy& given = policy_of(policy);
-    const LiveConfig config = config_of(ring, depth, false);
+    const LiveConfig config = config_of(sizes, depth, false);
     std::vector<edge::sync::Room> rooms;
     std::vector<std::size_t> frames, in_set;
     for (std::uint32_t i = 0; i < given.streams(); ++i) {
         rooms.push_back(given.room(i));
-        frames.push_back(SyncThread::frames(config, rooms.back()));
+        frames.push_back(SyncThread::frames(config, i, rooms.back()));
         in_set.push_back(rooms.back().in_set);
     }
     return {SyncThread::bytes(config, rooms), frames, in_set};
@@ -348,11 +355,11 @@ void bind_live(nb::module_& m) {
         .def(nb::init<Nanos>(), "start_ns"_a)
         .def("move_to", &ManualClock::move_to, "now_ns"_a);
     nb::class_<LiveSync> bound(m, "LiveSync");
-    bound.def(nb::init<nb::handle, std::size_t, std::size_t, bool, std::shared_ptr<Clock>>(), "policy"_a, "ring"_a,
+    bound.def(nb::init<nb::handle, const Rings&, std::size_t, bool, std::shared_ptr<Clock>>(), "policy"_a, "rings"_a,
               "depth"_a, "drop_newest"_a, "clock"_a);
     bind_calls(bound);
     bound.def_prop_ro("sets_dropped", [](LiveSync& self) { return self.thread().sets_dropped(); })
         .def_prop_ro("sets_waiting", [](LiveSync& self) { return self.thread().sets_waiting(); })
         .def_prop_ro("wakes", [](LiveSync& self) { return self.thread().wakes(); });
-    m.def("live_memory", &memory, "policy"_a, "ring"_a, "depth"_a);
+    m.def("live_memory", &memory, "policy"_a, "rings"_a, "depth"_a);
 }

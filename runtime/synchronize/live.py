@@ -6,6 +6,7 @@ busy interpreter delays a deadline; and no push ever waits for a consumer.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from itertools import count
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from edge.runtime.synchronize.synced import SyncedSet
 
 PolicyName: TypeAlias = Literal["anchored", "exact", "optimal", "latest"]
-RING = 32  # of the usual streams the quickest, sound, sends 50 a second: more than half a second
+# Seconds of a stream that its ring has room for: what a driver that was stuck hands over at once.
+RING_S = 2.0
+LEAST_RING = 16
 _POLICIES: dict[str, Callable[[RigStreams], Policy]] = {
     "anchored": lambda streams: Anchored(streams.specs, streams.anchor, budget_ns=streams.budget_ns),
     "exact": lambda streams: Exact(streams.specs),
@@ -80,7 +83,7 @@ class LiveSynchronizer:
         policy: `anchored` alone cuts windows; with another, sound is matched chunk by chunk.
         depth: Sets that may wait to be taken.
         overflow: Which set is dropped, and counted, when more come: the `oldest` or the `newest`.
-        ring: Samples of a stream that may wait for the thread.
+        ring: Samples of a stream that may wait for the thread; two seconds of each by default.
         clock: Another than the host's CLOCK_MONOTONIC; arrivals are on it.
 
     Raises:
@@ -97,7 +100,7 @@ class LiveSynchronizer:
         policy: PolicyName = "anchored",
         depth: int = 1,
         overflow: Literal["oldest", "newest"] = "oldest",
-        ring: int = RING,
+        ring: int | None = None,
         clock: LiveClock | None = None,
     ) -> None:
         announced = tuple(streams)
@@ -110,9 +113,9 @@ class LiveSynchronizer:
         clock = clock or HostClock()
         self._now_ns = clock.now_ns
         self._unusual: Counter[str] = Counter()
-        core = _POLICIES[policy](self._streams).core
+        core, rings = _POLICIES[policy](self._streams).core, _rings(self._streams, ring)
         core_clock = clock.core
-        self._core = configured(lambda: _core.LiveSync(core, ring, depth, overflow == "newest", core_clock), _SIZES)
+        self._core = configured(lambda: _core.LiveSync(core, rings, depth, overflow == "newest", core_clock), _SIZES)
         self._push = self._core.push
         close_at_exit(self)
 
@@ -124,12 +127,12 @@ class LiveSynchronizer:
         *,
         policy: PolicyName = "anchored",
         depth: int = 1,
-        ring: int = RING,
+        ring: int | None = None,
     ) -> LiveMemory:
         """What one with these arguments would hold; the arguments and errors are the constructor's."""
         chosen = _streams_for(policy, rig, tuple(streams), window_ns)
-        core = _POLICIES[policy](chosen).core
-        size, frames, in_set = configured(lambda: _core.live_memory(core, ring, depth), _SIZES)
+        core, rings = _POLICIES[policy](chosen).core, _rings(chosen, ring)
+        size, frames, in_set = configured(lambda: _core.live_memory(core, rings, depth), _SIZES)
         names = chosen.names
         return LiveMemory(size, dict(zip(names, frames, strict=True)), dict(zip(names, in_set, strict=True)))
 
@@ -302,6 +305,12 @@ def _streams_for(policy: str, rig: Rig, streams: tuple[str, ...], window_ns: Map
     if any(window_ns.get(name) for name in chosen.names):
         raise ConfigError(f"the policy '{policy}' cuts no windows of sound", "use 'anchored', or ask for no window")
     return chosen._replace(specs=tuple(replace(spec, window_ns=0) for spec in chosen.specs))
+
+
+def _rings(streams: RigStreams, ring: int | None) -> list[int]:
+    if ring is not None:
+        return [ring] * len(streams.names)
+    return [max(LEAST_RING, math.ceil(RING_S * NS_PER_S / spec.period_ns)) for spec in streams.specs]
 
 
 def _failure(error: RuntimeError) -> RunError:

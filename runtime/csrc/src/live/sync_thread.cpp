@@ -20,6 +20,10 @@ std::size_t checked_ring(std::size_t ring) {
     return ring;
 }
 
+std::size_t ring_of(const LiveConfig& config, std::size_t stream) {
+    return sync::power_of_two(checked_ring(stream < config.rings.size() ? config.rings[stream] : config.ring));
+}
+
 std::vector<std::size_t> most_in_set(const sync::Policy& policy) {
     std::vector<std::size_t> most(policy.streams());
     for (std::uint32_t i = 0; i < most.size(); ++i) {
@@ -30,17 +34,18 @@ std::vector<std::size_t> most_in_set(const sync::Policy& policy) {
 
 }  // namespace
 
-std::size_t SyncThread::frames(const LiveConfig& config, const sync::Room& room) {
+std::size_t SyncThread::frames(const LiveConfig& config, std::uint32_t stream, const sync::Room& room) {
     // Those that wait, those of the policy, and those of sets that outlived the policy's interest.
-    return sync::power_of_two(checked_ring(config.ring)) + room.held + (config.depth + config.takers + 1) * room.in_set;
+    return ring_of(config, stream) + room.held + (config.depth + config.takers + 1) * room.in_set;
 }
 
 std::size_t SyncThread::bytes(const LiveConfig& config, const std::vector<sync::Room>& rooms) {
     std::size_t sum = sizeof(SyncThread);
     std::vector<std::size_t> most;
     for (const sync::Room& room : rooms) {
-        sum += sizeof(Lane) + sync::power_of_two(checked_ring(config.ring)) * sizeof(sync::Message);
-        sum += FramePool::bytes(frames(config, room)) + kPolicyLane;
+        const auto stream = static_cast<std::uint32_t>(most.size());
+        sum += sizeof(Lane) + ring_of(config, stream) * sizeof(sync::Message);
+        sum += FramePool::bytes(frames(config, stream, room)) + kPolicyLane;
         sum += room.held * (sizeof(sync::Record) + sizeof(std::uint64_t) + sizeof(Nanos));
         most.push_back(room.in_set);
     }
@@ -54,7 +59,7 @@ SyncThread::SyncThread(std::unique_ptr<sync::Policy> policy, const LiveConfig& c
       mailbox_(config.depth, config.overflow, most_in_set_),
       outlet_(*this) {
     for (std::uint32_t i = 0; i < policy_->streams(); ++i) {
-        lanes_.push_back(std::make_unique<Lane>(checked_ring(config.ring), frames(config, policy_->room(i))));
+        lanes_.push_back(std::make_unique<Lane>(ring_of(config, i), frames(config, i, policy_->room(i))));
     }
     thread_ = std::thread([this] { run(); });
 }

@@ -22,6 +22,7 @@ struct LiveConfig {
     std::size_t depth = 1;   // sets that may wait to be taken; with 1 and kDropOldest the latest wins
     std::size_t takers = 1;  // threads that take sets, or hold some, at one time
     Overflow overflow = Overflow::kDropOldest;
+    std::vector<std::size_t> rings = {};  // of the first streams, where they want another room than `ring`
 };
 
 enum class Push : std::uint8_t {
@@ -55,7 +56,7 @@ class SyncThread {
     // Memory of rings, frames, histories and sets together, known before anything of it is made.
     static std::size_t bytes(const LiveConfig& config, const std::vector<sync::Room>& rooms);
     // Frames of a stream that are kept at once, at most.
-    static std::size_t frames(const LiveConfig& config, const sync::Room& room);
+    static std::size_t frames(const LiveConfig& config, std::uint32_t stream, const sync::Room& room);
 
     // Where a message is not accepted, its payload stays the caller's.
     Push push(std::uint32_t stream, const Frame& frame, Nanos duration_ns) noexcept;
