@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help install demo test lint bench bench-peers ctest ctest-address ctest-thread cross ctest-aarch64 ctest-nehalem need-aarch64 \
+.PHONY: help install demo test soak lint bench bench-peers ctest ctest-address ctest-thread cross ctest-aarch64 ctest-nehalem need-aarch64 \
 	need-nehalem clean
 
 help: ## Show this list
@@ -32,6 +32,9 @@ demo: $(STAMP) ## Train, compress, pack and run a fusion model; open runs/demo/r
 
 test: $(STAMP) ## Run the Python tests that need no GPU and no board
 	$(BIN)/python -m pytest -m "not gpu and not device and not soak"
+
+soak: $(STAMP) ## Run the live runtime under faults in real time for ten minutes (EDGE_SOAK_S=seconds); nothing may grow
+	$(BIN)/python -m pytest -m soak tests/soak
 
 lint: $(STAMP) ## Check style, types, C++ format and that the extension's stub is current
 	$(BIN)/ruff check .

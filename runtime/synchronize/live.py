@@ -257,7 +257,7 @@ class LiveSynchronizer:
 
     @property
     def high_water(self) -> dict[str, int]:
-        """The most samples of each stream that the thread found waiting, as `ring:stream`."""
+        """The most samples of each stream that waited, found by the thread or in a full ring, as `ring:stream`."""
         return {f"ring:{name}": self._core.counts(i)[3] for i, name in enumerate(self._streams.names)}
 
     @property

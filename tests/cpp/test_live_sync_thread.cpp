@@ -1,6 +1,8 @@
 // The thread that matches, on a clock that moves only when told: what a replay gives, deadlines, wakes, failures.
+#include <atomic>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "edge/sync/replay.hpp"
 #include "live_feed.hpp"
@@ -193,13 +195,49 @@ void what_is_refused_is_counted() {
     CHECK(lidar.push(101, 101) == live::Push::kClosed);
 }
 
-struct Broken final : sync::Policy {
-    void push(const Message&, Nanos, sync::Sink&) override { throw std::runtime_error("broken on purpose"); }
+struct OneStream : sync::Policy {
     void advance(Nanos, sync::Sink&) override {}
     void flush(Nanos, sync::Sink&) override {}
     sync::StreamHealth health(std::uint32_t) const override { return {}; }
     std::size_t streams() const override { return 1; }
     sync::Room room(std::uint32_t) const override { return {4, 1}; }
+};
+
+struct Slow final : OneStream {
+    Slow(std::atomic<bool>& entered, std::atomic<bool>& may_go) : entered_(entered), may_go_(may_go) {}
+    void push(const Message&, Nanos, sync::Sink&) override {
+        entered_ = true;
+        while (!may_go_) {
+            std::this_thread::yield();
+        }
+    }
+
+ private:
+    std::atomic<bool>& entered_;
+    std::atomic<bool>& may_go_;
+};
+
+void a_ring_that_ran_full_is_told_as_full() {
+    std::atomic<bool> entered{false}, may_go{false};
+    SyncThread thread(std::make_unique<Slow>(entered, may_go), LiveConfig{4, 1},
+                      std::make_shared<live::MonotonicClock>());
+    Producer producer(thread, 0, 6);
+    CHECK(producer.push(1, 1) == live::Push::kAccepted);
+    while (!entered) {
+        std::this_thread::yield();
+    }
+    for (Nanos i = 2; i < 6; ++i) {
+        CHECK(producer.push(i, i) == live::Push::kAccepted);
+    }
+    CHECK(thread.counts(0).ring_high_water == 1);
+    CHECK(producer.push(6, 6) == live::Push::kRingFull);
+    CHECK(thread.counts(0).ring_full == 1 && thread.counts(0).ring_high_water == 4);
+    may_go = true;
+    CHECK(thread.settle(kPatience));
+}
+
+struct Broken final : OneStream {
+    void push(const Message&, Nanos, sync::Sink&) override { throw std::runtime_error("broken on purpose"); }
 };
 
 void a_failing_policy_is_the_callers_to_see() {
@@ -224,6 +262,7 @@ int main() {
     only_what_may_matter_wakes_it();
     a_future_arrival_counts_as_now();
     what_is_refused_is_counted();
+    a_ring_that_ran_full_is_told_as_full();
     a_failing_policy_is_the_callers_to_see();
     return 0;
 }

@@ -307,8 +307,11 @@ sync::StreamHealth SyncThread::health(std::uint32_t stream) const {
 
 LaneCounts SyncThread::counts(std::uint32_t stream) const {
     const Lane& lane = *lanes_[stream];
-    return {lane.accepted.load(std::memory_order_relaxed), lane.ring_full.load(std::memory_order_relaxed),
-            lane.no_frame.load(std::memory_order_relaxed), lane.high_water.load(std::memory_order_relaxed)};
+    const std::uint64_t ring_full = lane.ring_full.load(std::memory_order_relaxed);
+    // Between two looks of the thread a ring may fill up; whoever was turned away has seen it full.
+    const std::uint64_t most = ring_full > 0 ? lane.ring.capacity() : lane.high_water.load(std::memory_order_relaxed);
+    return {lane.accepted.load(std::memory_order_relaxed), ring_full, lane.no_frame.load(std::memory_order_relaxed),
+            most};
 }
 
 }  // namespace edge::live

@@ -37,7 +37,7 @@ struct LaneCounts {
     std::uint64_t accepted = 0;
     std::uint64_t ring_full = 0;
     std::uint64_t no_frame = 0;
-    std::uint64_t ring_high_water = 0;  // most messages that the thread found waiting
+    std::uint64_t ring_high_water = 0;  // most messages that waited: found by the thread, or a full ring
 };
 
 // Producers: `push` and `reclaim` of a stream belong to one thread at a time, which is the owner of the stream's
