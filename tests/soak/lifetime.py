@@ -19,6 +19,7 @@ from edge.runtime.statistics import LogHistogram
 from tests.soak.fault_schedule import draw_faults
 from tests.soak.producers import LivePayloads, Producer
 from tests.soak.sensors import RealTimeSensor
+from tests.soak.vital_signs import waited_for_cpu_ns
 from tests.soak.witness import Witness
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Tally:
         iterated_back: Of those, the ones whose stamp was not later than the one before.
         raised: Calls of the callback that raised, on purpose.
         closing_s: The longest that ending a runtime took.
+        waited_s: For how long threads were ready to run but had no CPU.
         errors: What should not have been raised.
     """
 
@@ -82,6 +84,7 @@ class Tally:
     called: int = 0
     raised: int = 0
     closing_s: float = 0.0
+    waited_s: float = 0.0
     lives: int = 0
     errors: list[str] = field(default_factory=list)
 
@@ -128,6 +131,7 @@ def life(bundle: Bundle, tally: Tally, seconds: float, seed: int) -> Iterator[Ru
     engine = FragileEngine(OnnxRuntimeEngine(graph), mortal=True)
     rig = street_rig(odometry=True)
     tally.witness.begin_of_life()
+    waited_ns = waited_for_cpu_ns()
     runtime = Runtime(
         bundle,
         rig,
@@ -148,6 +152,7 @@ def life(bundle: Bundle, tally: Tally, seconds: float, seed: int) -> Iterator[Ru
         yield runtime
     finally:
         tally.witness.end_of_life()
+        tally.waited_s += (waited_for_cpu_ns() - waited_ns) / NS_PER_S
         _end(runtime, tally, drained=seed % 2 == 1)
         stop.set()
         _join([*producers, user.thread], tally)

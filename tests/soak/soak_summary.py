@@ -9,7 +9,6 @@ from edge.runtime.statistics import Distribution
 from tests.soak.vital_signs import AtRest
 
 if TYPE_CHECKING:
-    from tests.soak.bystander import Bystander
     from tests.soak.lifetime import Tally
     from tests.soak.vital_signs import MemoryCurve
 
@@ -17,7 +16,7 @@ WARM = 0.3
 _WIDTH, _SHOWN = 16, 5
 
 
-def results_of(tally: Tally, bystander: Bystander) -> dict[str, Any]:
+def results_of(tally: Tally) -> dict[str, Any]:
     """What the runtimes did, and what was done to them."""
     witness = tally.witness
     return {
@@ -35,10 +34,10 @@ def results_of(tally: Tally, bystander: Bystander) -> dict[str, Any]:
         "unusual": dict(sorted(tally.unusual.items())),
         "high_water": dict(sorted(tally.high_water.items())),
         "gap_ms": Distribution.of_histogram(witness.gaps, NS_PER_MS).to_json(),
-        "longest_gaps": longest_gaps(tally, bystander),
+        "own_gaps": own_gaps(tally),
         "push_ms": Distribution.of_histogram(tally.blocked, NS_PER_MS).to_json(),
         "closing_s": round(tally.closing_s, 3),
-        "host_delay_ms": round(bystander.latest_ms, 1),
+        "cpu_wait_s": round(tally.waited_s, 1),
         "stamps_back": witness.went_back + tally.iterated_back,
         "errors": tally.errors,
     }
@@ -57,12 +56,12 @@ def memory_of(memory: MemoryCurve, rests: list[AtRest]) -> dict[str, Any]:
     }
 
 
-def longest_gaps(tally: Tally, bystander: Bystander) -> list[dict[str, Any]]:
-    """The longest silences: how long, the host's own delay meanwhile, what was wrong in their middle."""
+def own_gaps(tally: Tally) -> list[dict[str, Any]]:
+    """The longest silences by what is left of them without waiting for a CPU, and what was wrong in their middle."""
     return [
         {
+            "own_ms": round(gap.own_ns / NS_PER_MS, 1),
             "ms": round(gap.length_ns / NS_PER_MS, 1),
-            "host_delay_ms": round(bystander.delay_ms(gap.begin_ns, gap.begin_ns + gap.length_ns), 1),
             "faults": gap.faults,
         }
         for gap in sorted(tally.witness.longest, reverse=True)

@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
     from edge.runtime.model_io import ModelIO
 
-# Two periods of the anchor and 20 ms is what the synchronizer promises where threads are woken in time. Three of them
-# hand a result on, and a busy host may keep each waiting: 50 ms for all, and what a bystander was kept waiting.
+# Two periods of the anchor and 20 ms is what the synchronizer promises where threads run when they are ready to. What
+# they wait for a CPU is measured and taken off; 50 ms are for what that does not show: the interpreter's lock, which
+# three threads hand on, at most 5 ms each time, to one another and to four producers.
 SILENCE_MS = 2 * street_rig().stream("lidar").period_ns / NS_PER_MS + 20
 ALLOWANCE_MS = 50.0
 # Resident memory goes up and down by some MiB as frames pile up in bursts and the allocator keeps what they left: over
 # five minutes without a leak its slope has a standard error of 0.35 MiB/min, and the bound is three of these.
 RSS_SLOPE_MIB_PER_MIN, RSS_GROWTH_MIB = 1.0, 8.0
-SHORTEST_SLOPE_S = 300.0  # below, the slope is told but not judged
+# Shorter runs are still warming up; their memory is told, not judged.
+SHORTEST_S = 600.0
 # What is allocated between two lives is the same but for caches, so this finds leaks that are thirty times smaller.
 LIFE_LEAVES_BYTES, LIFE_LEAVES_BLOCKS = 16_384, 100
 FEWEST_LIVES = 10
@@ -49,9 +51,9 @@ def problems_of(figures: dict[str, Any], model_io: ModelIO) -> list[str]:
 def _idle(figures: dict[str, Any]) -> Iterator[str]:
     """A soak in which nothing happened proves nothing."""
     expected = figures["seconds"] * street_rig().stream("lidar").rate_hz
-    if figures["results"] < 0.9 * expected:
+    if figures["results"] < 0.5 * expected:
         yield f"{figures['results']} results, {expected:.0f} were to come"
-    if figures["valid"] < 0.3 * expected:
+    if figures["valid"] < 0.3 * figures["results"]:
         yield f"only {figures['valid']} results are valid"
     if figures["iterated"] < 0.9 * figures["results"] or figures["called"] < 0.9 * figures["results"]:
         yield "results did not reach the user"
@@ -76,8 +78,8 @@ def _raised(figures: dict[str, Any]) -> Iterator[str]:
 def _silences(figures: dict[str, Any]) -> Iterator[str]:
     if figures["stamps_back"]:
         yield f"the stamps of {figures['stamps_back']} results did not go on"
-    for gap in figures["longest_gaps"]:
-        if gap["ms"] > SILENCE_MS + ALLOWANCE_MS + gap["host_delay_ms"]:
+    for gap in figures["own_gaps"]:
+        if gap["own_ms"] > SILENCE_MS + ALLOWANCE_MS:
             yield f"silence: {gap}"
 
 
@@ -89,11 +91,10 @@ def _left_behind(figures: dict[str, Any]) -> Iterator[str]:
 
 
 def _memory(figures: dict[str, Any]) -> Iterator[str]:
-    growth = figures["rss_mib"]["end"] - figures["rss_mib"]["warm"]
-    if growth > RSS_GROWTH_MIB:
+    growth, slope = figures["rss_mib"]["end"] - figures["rss_mib"]["warm"], figures["rss_mib"]["slope_per_min"]
+    if figures["seconds"] >= SHORTEST_S and growth > RSS_GROWTH_MIB:
         yield f"resident memory grew by {growth:.1f} MiB since it was warm"
-    slope = figures["rss_mib"]["slope_per_min"]
-    if figures["seconds"] >= 2 * SHORTEST_SLOPE_S and slope > RSS_SLOPE_MIB_PER_MIN:
+    if figures["seconds"] >= SHORTEST_S and slope > RSS_SLOPE_MIB_PER_MIN:
         yield f"resident memory grows by {slope:.2f} MiB/min"
     for what, most in (("native_bytes", LIFE_LEAVES_BYTES), ("python_blocks", LIFE_LEAVES_BLOCKS)):
         values = figures["at_rest"][what]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import sys
@@ -53,6 +54,18 @@ def growth_by_life(values: list[int]) -> float:
     """Least squares over the second half of the lives: by how much each left more than the one before."""
     late = values[len(values) // 2 :]
     return float(np.polyfit(range(len(late)), late, 1)[0]) if len(late) > 1 else 0.0
+
+
+def waited_for_cpu_ns() -> int:
+    """For how long, in total, the threads that live now were ready to run but had no CPU (schedstat, proc(5)).
+
+    Other processes cause that, and our own threads among each other. 0 where the kernel does not tell.
+    """
+    total = 0
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # the thread has just ended
+            total += int((task / "schedstat").read_text().split()[1])
+    return total
 
 
 class MemoryCurve:

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from edge.runtime.statistics import LogHistogram
+from tests.soak.vital_signs import waited_for_cpu_ns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,18 +17,20 @@ if TYPE_CHECKING:
     from edge.runtime.faults import Fault
     from edge.runtime.result import FusedResult
 
-KEPT_GAPS = 64
+KEPT_GAPS = 8
 
 
 class Gap(NamedTuple):
     """A silence between two results, or from the last one to the end.
 
     Attributes:
+        own_ns: How long, less what our threads waited for a CPU meanwhile; by this they are ordered.
         length_ns: How long.
         begin_ns: Since when, on CLOCK_MONOTONIC.
         faults: What was wrong in its middle; empty until the life is over.
     """
 
+    own_ns: int
     length_ns: int
     begin_ns: int
     faults: tuple[str, ...] = ()
@@ -43,7 +46,7 @@ class Witness:
 
     Attributes:
         gaps: Lengths of all silences.
-        longest: The longest of them.
+        longest: The longest of them that the host is not to blame for.
         states: Results by state.
         went_back: Results whose stamp was not later than the one before.
     """
@@ -57,6 +60,7 @@ class Witness:
         self._lock = threading.Lock()
         self._last: tuple[int, int] | None = None
         self._watching = False
+        self._waited_ns = 0
 
     @property
     def results(self) -> int:
@@ -91,12 +95,14 @@ class Witness:
         ]
 
     def _add_gap(self, now_ns: int) -> None:
+        waited_ns, before_ns = waited_for_cpu_ns(), self._waited_ns
+        self._waited_ns = waited_ns
         if self._last is None or not self._watching:
             return
-        gap = Gap(now_ns - self._last[0], self._last[0])
-        self.gaps.add(gap.length_ns)
+        length_ns = now_ns - self._last[0]
+        self.gaps.add(length_ns)
         add = heapq.heappush if len(self.longest) < KEPT_GAPS else heapq.heappushpop
-        add(self.longest, gap)
+        add(self.longest, Gap(length_ns - max(0, waited_ns - before_ns), length_ns, self._last[0]))
 
 
 def _active(faults: Sequence[Fault], since_ns: int) -> tuple[str, ...]:
