@@ -25,8 +25,8 @@ from turns import take_turns, timed
 
 from edge.runtime import _core
 from edge.runtime.clock import NS_PER_S
-from edge.runtime.deskew import Deskewer
-from edge.runtime.motion import MotionHistory
+from edge.runtime.preprocess.deskew import Deskewer
+from edge.runtime.preprocess.motion import MotionHistory
 from edge.runtime.rig import Deskew, Rig, Stream
 from edge.runtime.sample import PointCloud, Sample, Twist
 

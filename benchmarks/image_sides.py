@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from edge.runtime.image import ImageResizer, make_resize_map
+from edge.runtime.preprocess.image import ImageResizer, make_resize_map
 from edge.runtime.sample import Image
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from edge.runtime.image import make_resize_map
-from edge.runtime.lidar_view import LidarView
+from edge.runtime.preprocess.image import make_resize_map
+from edge.runtime.preprocess.lidar_view import LidarView
 from edge.runtime.rig import Intrinsics
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.runtime.logmel import LogMel
 from edge.runtime.model_io import LogMelInput
+from edge.runtime.preprocess.logmel import LogMel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

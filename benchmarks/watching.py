@@ -20,10 +20,10 @@ from edge.runtime.health import HealthMonitor, HealthPolicy
 from edge.runtime.result import FusedResult
 from edge.runtime.rig import Intrinsics, Rig, Stream
 from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud, Sample
-from edge.runtime.sanity import SanityGate
+from edge.runtime.sanity.gate import SanityGate
 from edge.runtime.statistics import Distribution, LogHistogram
 from edge.runtime.synchronize.synced import SyncedSet
-from edge.runtime.trace import Trace
+from edge.runtime.trace.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

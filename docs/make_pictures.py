@@ -21,9 +21,9 @@ from edge.report.figures import FusedFrame
 from edge.report.picture import frame_png
 from edge.runtime.atomic import atomic_file
 from edge.runtime.errors import EdgeError, MissingDependencyError
-from edge.runtime.lidar_view import PointProjector
-from edge.runtime.logmel import LogMel
 from edge.runtime.model_io import LogMelInput
+from edge.runtime.preprocess.lidar_view import PointProjector
+from edge.runtime.preprocess.logmel import LogMel
 from edge.runtime.simulate.camera import StreetCamera
 from edge.runtime.simulate.lidar import StreetLidar
 from edge.runtime.simulate.microphone import StreetMicrophone

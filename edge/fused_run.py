@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from edge.runtime.rig import Rig
     from edge.runtime.sinks.base import Sink
     from edge.runtime.sources.base import Source
-    from edge.runtime.trace import Trace
+    from edge.runtime.trace.trace import Trace
 
 RESULTS_NAME, SETTINGS_NAME = "results.jsonl", "run.yaml"
 # From so many samples on a rate is known, and so far from the declared one it is told.

@@ -1,4 +1,4 @@
-"""Host time in int64 nanoseconds, and the virtual time of replays; live code's clocks are in `live_clock`."""
+"""Host time in int64 nanoseconds, and the virtual time of replays; live clocks are in `edge.runtime.live.clock`."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from edge.runtime import _core
 from edge.runtime.errors import ModelError
-from edge.runtime.lidar_view import make_camera
 from edge.runtime.model_io import EventOutput, GridOutput, ModelIO, RawOutput, SoftmaxOutput
-from edge.runtime.preprocess import camera_resize
+from edge.runtime.preprocess.lidar_view import make_camera
+from edge.runtime.preprocess.preprocessor import camera_resize
 from edge.runtime.result import Decoded, Detection, Event
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge.runtime.image import Box
+    from edge.runtime.preprocess.image import Box
     from edge.runtime.rig import Rig
 
 Outputs = dict[str, "NDArray[np.float32]"]

@@ -10,7 +10,7 @@ from edge.runtime.clock import NS_PER_MS, NS_PER_S
 from edge.runtime.decode import Decoder
 from edge.runtime.errors import BundleError, RigError, SampleError
 from edge.runtime.model_io import LogMelInput
-from edge.runtime.preprocess import Preprocessor
+from edge.runtime.preprocess.preprocessor import Preprocessor
 from edge.runtime.result import Decoded, FusedResult
 from edge.runtime.rig import MOTION_KINDS
 from edge.runtime.states import BLIND, all_states, choose_state

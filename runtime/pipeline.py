@@ -1,8 +1,8 @@
 """The RUN path: source, sanity gate, synchronizer, model, sinks; in virtual time, or at the pace of the recording.
 
 Virtual time stands still while the model runs, so a run repeats byte for byte (`edge.runtime.virtual_run`). In real
-time a recording is pushed into the same `Runtime` that live streams are (`edge.runtime.live`): samples are read ahead,
-pushed when they are due, matched on a thread of the C++ core, and of the sets that queue up the latest wins.
+time a recording is pushed into the same `Runtime` that live streams are (`edge.runtime.live.runtime`): samples are
+read ahead, pushed when they are due, matched on a thread of the C++ core, and of sets that queue up the latest wins.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from edge.runtime.errors import RunError
 from edge.runtime.faults.recovery import recovery_watch
 from edge.runtime.faults.source import FaultySource
 from edge.runtime.fusion import Fusion, complete_rig, sound_windows_ns
-from edge.runtime.live import Runtime
-from edge.runtime.live_clock import HostClock
+from edge.runtime.live.clock import HostClock
+from edge.runtime.live.feeder import Feeder
+from edge.runtime.live.read_ahead import ReadAhead, frames_ahead
+from edge.runtime.live.runtime import Runtime
 from edge.runtime.memory_budget import Kept, plan_memory, with_process
-from edge.runtime.read_ahead import ReadAhead, frames_ahead
-from edge.runtime.realtime_run import Feeder
 from edge.runtime.run_steps import RunSteps
 from edge.runtime.states import choose_state
 from edge.runtime.synchronize.live import LiveSynchronizer
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
     from edge.runtime.bundle import Bundle
     from edge.runtime.engines.base import Engine
-    from edge.runtime.live_clock import LiveClock
+    from edge.runtime.live.clock import LiveClock
     from edge.runtime.memory_budget import MemoryPlan
     from edge.runtime.result import FusedResult
     from edge.runtime.rig import Rig
     from edge.runtime.sample import Sample
     from edge.runtime.sinks.base import Sink
     from edge.runtime.sources.base import Source
-    from edge.runtime.trace import Trace
+    from edge.runtime.trace.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)

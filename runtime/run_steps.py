@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edge.runtime.clock import NS_PER_MS
-from edge.runtime.deskew import MotionCompensation
 from edge.runtime.health import HealthMonitor
-from edge.runtime.sanity import SanityGate
+from edge.runtime.preprocess.deskew import MotionCompensation
+from edge.runtime.sanity.gate import SanityGate
 from edge.runtime.synchronize.tally import UNUSABLE
-from edge.runtime.trace import Trace
+from edge.runtime.trace.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

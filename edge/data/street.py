@@ -23,7 +23,7 @@ from edge.project import FolderData, Project, StreetData
 from edge.runtime.atomic import atomic_folder
 from edge.runtime.errors import ConfigError
 from edge.runtime.model_io import LogMelInput, ModelIO, PresentInput
-from edge.runtime.preprocess import Preprocessor
+from edge.runtime.preprocess.preprocessor import Preprocessor
 from edge.runtime.rig import Rig, load_rig
 from edge.runtime.simulate.example import draw_example
 from edge.runtime.simulate.rig import street_rig

@@ -10,12 +10,12 @@ from edge.report.figures import FusedFrame
 from edge.report.picture import frame_png
 from edge.runtime.atomic import atomic_file
 from edge.runtime.decode import Decoder
-from edge.runtime.deskew import MotionCompensation
 from edge.runtime.errors import SourceError
 from edge.runtime.fusion import sound_windows_ns
-from edge.runtime.lidar_view import PointProjector
 from edge.runtime.model_io import LidarViewInput, LogMelInput, ModelIO
-from edge.runtime.preprocess import Preprocessor
+from edge.runtime.preprocess.deskew import MotionCompensation
+from edge.runtime.preprocess.lidar_view import PointProjector
+from edge.runtime.preprocess.preprocessor import Preprocessor
 from edge.runtime.result import Decoded
 from edge.runtime.sample import Image, PointCloud
 from edge.runtime.synchronizer import Synchronizer

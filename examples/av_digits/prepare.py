@@ -30,7 +30,7 @@ from edge.project import load_project
 from edge.runtime.atomic import atomic_folder
 from edge.runtime.errors import EdgeError
 from edge.runtime.model_io import PresentInput
-from edge.runtime.preprocess import Preprocessor
+from edge.runtime.preprocess.preprocessor import Preprocessor
 from edge.runtime.rig import load_rig
 
 if TYPE_CHECKING:

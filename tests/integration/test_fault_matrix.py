@@ -19,7 +19,7 @@ from edge.runtime.faults.grammar import KINDS
 from edge.runtime.pipeline import Pipeline, RunSettings
 from edge.runtime.rig import Intrinsics, Rig, Stream
 from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud, Sample
-from edge.runtime.sanity import SanityGate
+from edge.runtime.sanity.gate import SanityGate
 from edge.runtime.sources.simulator import SimulatorSource
 from edge.runtime.synchronizer import Synchronizer
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from edge.runtime.decode import DISTANCE_RATIO, Decoder
 from edge.runtime.errors import ModelError, RigError
-from edge.runtime.lidar_view import PointProjector
 from edge.runtime.model_io import EventOutput, GridOutput, ImageInput, ModelIO, RawOutput, SoftmaxOutput
+from edge.runtime.preprocess.lidar_view import PointProjector
 from edge.runtime.result import Detection
 from edge.runtime.rig import Distortion, Intrinsics, Rig, Stream
 

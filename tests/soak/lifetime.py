@@ -13,7 +13,7 @@ from edge.runtime.clock import NS_PER_S
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from edge.runtime.errors import ModelError
 from edge.runtime.faults import FaultySource
-from edge.runtime.live import Runtime
+from edge.runtime.live.runtime import Runtime
 from edge.runtime.simulate.rig import street_rig
 from edge.runtime.statistics import LogHistogram
 from tests.soak.fault_schedule import draw_faults

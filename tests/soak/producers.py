@@ -15,7 +15,7 @@ from edge.runtime.statistics import LogHistogram
 
 if TYPE_CHECKING:
     from edge.runtime.faults import FaultySource
-    from edge.runtime.live import Runtime
+    from edge.runtime.live.runtime import Runtime
     from edge.runtime.sample import Payload
 
 

@@ -33,7 +33,7 @@ FEWEST_LIVES = 10
 # Arrays in a payload; `odometry` is copied into a history and let go of, but for what is being pushed.
 _ARRAYS = {"camera": 1, "lidar": 2, "audio": 1}
 _MOST_MOTION = 16
-_OURS = ("edge.runtime.callbacks:ERROR", "edge.runtime.engine_guard:ERROR")
+_OURS = ("edge.runtime.live.callbacks:ERROR", "edge.runtime.live.engine_guard:ERROR")
 
 
 def problems_of(figures: dict[str, Any], model_io: ModelIO) -> list[str]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edge.runtime.faults import FaultySource, parse_fault
 from edge.runtime.faults.payloads import emptied, resized
 from edge.runtime.sample import AudioChunk, Image, PointCloud, Reading, Sample
-from edge.runtime.sanity import SanityGate
+from edge.runtime.sanity.gate import SanityGate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.runtime.deskew import Deskewer
 from edge.runtime.errors import RigError
-from edge.runtime.motion import MotionHistory
+from edge.runtime.preprocess.deskew import Deskewer
+from edge.runtime.preprocess.motion import MotionHistory
 from edge.runtime.rig import Stream
 from edge.runtime.sample import PointCloud, Twist
 from edge.runtime.simulate.config import StreetConfig

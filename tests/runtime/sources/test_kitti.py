@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge.runtime.clock import NS_PER_MS
 from edge.runtime.errors import SourceError
-from edge.runtime.lidar_view import PointProjector
+from edge.runtime.preprocess.lidar_view import PointProjector
 from edge.runtime.sample import Image, PointCloud, Sample
 from edge.runtime.sources.base import Source
 from edge.runtime.sources.kitti import KittiSource

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge.runtime.deskew import MotionCompensation
 from edge.runtime.errors import SourceError
+from edge.runtime.preprocess.deskew import MotionCompensation
 from edge.runtime.rig import Deskew
 from edge.runtime.sample import Twist
 from edge.runtime.sources.kitti import KittiSource

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from edge.runtime.errors import ConfigError, RigError, SampleError
-from edge.runtime.image import ImageResizer, make_resize_map
-from edge.runtime.lidar_view import LidarView, PointProjector
-from edge.runtime.logmel import LogMel
 from edge.runtime.model_io import ImageInput, LidarViewInput, LogMelInput, ModelIO, PresentInput, TensorInput
-from edge.runtime.preprocess import Preprocessor
+from edge.runtime.preprocess.image import ImageResizer, make_resize_map
+from edge.runtime.preprocess.lidar_view import LidarView, PointProjector
+from edge.runtime.preprocess.logmel import LogMel
+from edge.runtime.preprocess.preprocessor import Preprocessor
 from edge.runtime.rig import Intrinsics, Rig, Stream
 from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud, Reading
 

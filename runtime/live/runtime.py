@@ -20,13 +20,13 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from edge.runtime.bundle import Bundle
-from edge.runtime.callbacks import CallbackThread
-from edge.runtime.engine_guard import EngineGuard
 from edge.runtime.errors import ConfigError, RunError, first_line
-from edge.runtime.exit_guard import close_at_exit
 from edge.runtime.fusion import Fusion, complete_rig, sound_windows_ns
-from edge.runtime.live_clock import HostClock
-from edge.runtime.result_queue import ResultQueue
+from edge.runtime.live.callbacks import CallbackThread
+from edge.runtime.live.clock import HostClock
+from edge.runtime.live.engine_guard import EngineGuard
+from edge.runtime.live.exit_guard import close_at_exit
+from edge.runtime.live.result_queue import ResultQueue
 from edge.runtime.run_steps import RunSteps
 from edge.runtime.sample import Sample
 from edge.runtime.synchronize.live import LiveSynchronizer
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
     from edge.runtime.engines.base import Engine
     from edge.runtime.fusion import Inference
-    from edge.runtime.live_clock import LiveClock
+    from edge.runtime.live.clock import LiveClock
     from edge.runtime.result import FusedResult
     from edge.runtime.rig import Rig
     from edge.runtime.sample import Payload
-    from edge.runtime.trace import Trace
+    from edge.runtime.trace.trace import Trace
 
 RESULTS = 64
 # How long `close` waits for a call of the user's code, an engine or a callback, that does not return.
@@ -114,7 +114,7 @@ class Runtime:
         """Hands over a sample, or a stream's name, a stamp and a payload; the arrival is now if it is not given.
 
         The payload is adopted, not copied: do not write into it afterwards. Any thread may push. It is looked at
-        first (`edge.runtime.sanity`), which takes some microseconds; then it never waits.
+        first (`edge.runtime.sanity.gate`), which takes some microseconds; then it never waits.
 
         Returns:
             Whether it was taken; what was not is counted, save for streams that the model does not read and after

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from edge.runtime.errors import RigError
 from edge.runtime.rig import Intrinsics, Rig, Stream
 from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud, Reading, Sample
-from edge.runtime.sanity import REASONS, SanityGate
-from edge.runtime.sanity_limits import SanityLimits
+from edge.runtime.sanity.gate import REASONS, SanityGate
+from edge.runtime.sanity.limits import SanityLimits
 from edge.runtime.simulate.rig import street_rig
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edge.runtime.health import LEVELS
-from edge.runtime.timeline import Timeline
+from edge.runtime.trace.timeline import Timeline
 
 if TYPE_CHECKING:
     from edge.runtime.health import Level

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.runtime.errors import SourceError
-from edge.runtime.read_ahead import ReadAhead
+from edge.runtime.live.read_ahead import ReadAhead
 from edge.runtime.sample import Reading, Sample
 
 if TYPE_CHECKING:

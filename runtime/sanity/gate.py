@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from edge.runtime import _core
-from edge.runtime.content_watch import RepeatWatch, SoundWatch, StuckWatch
-from edge.runtime.motion import motion_refusal
+from edge.runtime.preprocess.motion import motion_refusal
 from edge.runtime.rig import MOTION_KINDS
 from edge.runtime.sample import AudioChunk, Image, PointCloud, Reading
+from edge.runtime.sanity.content_watch import RepeatWatch, SoundWatch, StuckWatch
 
 if TYPE_CHECKING:
     from edge.runtime.rig import Rig, Stream

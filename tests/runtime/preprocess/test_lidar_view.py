@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.runtime.errors import ConfigError, SampleError
-from edge.runtime.image import ResizeMap, make_resize_map
-from edge.runtime.lidar_view import LidarView, PointProjector
+from edge.runtime.preprocess.image import ResizeMap, make_resize_map
+from edge.runtime.preprocess.lidar_view import LidarView, PointProjector
 from edge.runtime.rig import Distortion, Intrinsics
 
 # Optical axes in the lidar's frame: x right = -y, y down = -z, z forward = x; the camera sits 0.3 m behind.

@@ -15,8 +15,8 @@ import numpy as np
 from edge.runtime import _core
 from edge.runtime.clock import NS_PER_MS, NS_PER_S
 from edge.runtime.errors import RigError, SampleError
-from edge.runtime.lidar_view import check_points
-from edge.runtime.motion import MotionHistory
+from edge.runtime.preprocess.lidar_view import check_points
+from edge.runtime.preprocess.motion import MotionHistory
 from edge.runtime.rig import TO_STAMP
 from edge.runtime.sample import PointCloud
 from edge.runtime.synchronize.tally import drop_counts
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edge.runtime.rig import Deskew, Rig
     from edge.runtime.sample import Payload, Sample
     from edge.runtime.synchronize.synced import SyncedSet
-    from edge.runtime.trace import Trace
+    from edge.runtime.trace.trace import Trace
 
 NO_POINT_TIMES, NO_MOTION, UNUSABLE = "no_point_times", "no_motion", "unusable"
 # As the core numbers its outcomes.

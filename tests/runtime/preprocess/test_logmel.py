@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.runtime.errors import ConfigError, SampleError
-from edge.runtime.logmel import LogMel
 from edge.runtime.model_io import LogMelInput
+from edge.runtime.preprocess.logmel import LogMel
 
 
 def config(**changes: Any) -> LogMelInput:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.runtime.deskew import Deskewed, Deskewer
 from edge.runtime.errors import RigError, SampleError
-from edge.runtime.motion import MotionHistory
+from edge.runtime.preprocess.deskew import Deskewed, Deskewer
+from edge.runtime.preprocess.motion import MotionHistory
 from edge.runtime.rig import Deskew, Matrix4, Rig, Stream
 from edge.runtime.sample import PointCloud, Pose, Sample, Twist
 

@@ -13,7 +13,7 @@ import pytest
 
 from edge.runtime.bundle import Bundle
 from edge.runtime.fusion import Fusion
-from edge.runtime.live import Runtime
+from edge.runtime.live.runtime import Runtime
 from edge.runtime.sample import Image, PointCloud
 from edge.runtime.simulate.rig import street_rig
 

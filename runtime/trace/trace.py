@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edge.runtime.clock import NS_PER_MS, NS_PER_S
-from edge.runtime.level_record import LevelRecord
 from edge.runtime.statistics import Distribution, LogHistogram
-from edge.runtime.stream_record import StreamRecord
+from edge.runtime.trace.level_record import LevelRecord
+from edge.runtime.trace.stream_record import StreamRecord
 
 if TYPE_CHECKING:
     from edge.runtime.result import FusedResult

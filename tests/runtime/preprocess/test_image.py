@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.runtime.errors import ConfigError, SampleError
-from edge.runtime.image import ImageResizer, ResizeMap, ResizeMode, make_resize_map
+from edge.runtime.preprocess.image import ImageResizer, ResizeMap, ResizeMode, make_resize_map
 from edge.runtime.rig import Distortion, Intrinsics
 from edge.runtime.sample import Image
 

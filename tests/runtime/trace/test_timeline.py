@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.runtime.health import LEVELS, Level
-from edge.runtime.level_record import LevelRecord
 from edge.runtime.result import FusedResult
-from edge.runtime.timeline import SLOTS, Timeline
+from edge.runtime.trace.level_record import LevelRecord
+from edge.runtime.trace.timeline import SLOTS, Timeline
 
 S = 1_000_000_000
 

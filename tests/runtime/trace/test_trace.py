@@ -12,7 +12,7 @@ from edge.runtime.result import FusedResult
 from edge.runtime.sample import PointCloud, Sample
 from edge.runtime.synchronize.messages import Release, StreamHealth
 from edge.runtime.synchronize.synced import SyncedSet
-from edge.runtime.trace import Trace
+from edge.runtime.trace.trace import Trace
 
 MS = 1_000_000
 CLOUD = PointCloud(np.zeros((1, 4), np.float32))

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.runtime import live
 from edge.runtime.bundle import Bundle
 from edge.runtime.errors import ConfigError, ModelError, RunError
 from edge.runtime.fusion import Fusion
-from edge.runtime.live import Runtime
-from edge.runtime.live_clock import ManualClock
+from edge.runtime.live import runtime as live
+from edge.runtime.live.clock import ManualClock
+from edge.runtime.live.runtime import Runtime
 from edge.runtime.pipeline import Pipeline, RunSettings
 from edge.runtime.result import FusedResult
 from edge.runtime.rig import Rig
@@ -352,7 +352,7 @@ def test_a_program_may_end_without_closing(bundle: Bundle, small_bundle: Path) -
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
-from test_live import Bundle, Runtime, ScriptedEngine, recording, street_rig
+from test_runtime import Bundle, Runtime, ScriptedEngine, recording, street_rig
 runtime = Runtime(Bundle.open(Path({str(small_bundle)!r})), street_rig(), ScriptedEngine())
 runtime.on_result(print)
 for sample in recording(0.3):

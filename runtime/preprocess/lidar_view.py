@@ -12,7 +12,7 @@ from edge.runtime.errors import ConfigError, SampleError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edge.runtime.image import ResizeMap
+    from edge.runtime.preprocess.image import ResizeMap
     from edge.runtime.rig import Intrinsics
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import numpy as np
 
 from edge.runtime.errors import ConfigError, RigError, SampleError
-from edge.runtime.image import ImageResizer, make_resize_map
-from edge.runtime.lidar_view import LidarView
-from edge.runtime.logmel import LogMel
 from edge.runtime.model_io import ImageInput, LidarViewInput, LogMelInput, ModelIO, PresentInput, TensorInput
+from edge.runtime.preprocess.image import ImageResizer, make_resize_map
+from edge.runtime.preprocess.lidar_view import LidarView
+from edge.runtime.preprocess.logmel import LogMel
 from edge.runtime.sample import AudioChunk, Image, PointCloud, Reading
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge.runtime.image import ResizeMap
+    from edge.runtime.preprocess.image import ResizeMap
     from edge.runtime.rig import Rig
     from edge.runtime.sample import Payload
 

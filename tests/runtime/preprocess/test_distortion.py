@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.runtime.lidar_view import PointProjector, make_camera
+from edge.runtime.preprocess.lidar_view import PointProjector, make_camera
 from edge.runtime.rig import Distortion, Intrinsics
 
 cv2 = pytest.importorskip("cv2")

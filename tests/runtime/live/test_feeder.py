@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from edge.runtime.errors import SourceError
-from edge.runtime.live_clock import ManualClock
-from edge.runtime.realtime_run import Feeder
+from edge.runtime.live.clock import ManualClock
+from edge.runtime.live.feeder import Feeder
 from edge.runtime.sample import Reading, Sample
-from edge.runtime.trace import Trace
+from edge.runtime.trace.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edge.runtime.live import Runtime
+    from edge.runtime.live.runtime import Runtime
 
 MS = 1_000_000
 VALUE = Reading(np.ones(1, np.float32), ("t",))

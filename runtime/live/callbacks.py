@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from edge.runtime.result_queue import ResultQueue
+from edge.runtime.live.result_queue import ResultQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 
 from edge.runtime.bundle import Bundle
-from edge.runtime.deskew import MotionCompensation
 from edge.runtime.errors import RigError
 from edge.runtime.faults.grammar import parse_fault
 from edge.runtime.fusion import complete_rig
-from edge.runtime.live import Runtime
-from edge.runtime.live_clock import ManualClock
-from edge.runtime.motion import MotionHistory
+from edge.runtime.live.clock import ManualClock
+from edge.runtime.live.runtime import Runtime
 from edge.runtime.pipeline import Pipeline
+from edge.runtime.preprocess.deskew import MotionCompensation
+from edge.runtime.preprocess.motion import MotionHistory
 from edge.runtime.rig import Deskew, Rig, Stream
 from edge.runtime.sample import Image, Payload, PointCloud, Pose, Reading, Sample, Twist
-from edge.runtime.sanity import SanityGate
+from edge.runtime.sanity.gate import SanityGate
 from edge.runtime.simulate.rig import street_rig
 from edge.runtime.sources.merge import MergedSource
 from edge.runtime.synchronize.synced import SyncedSet
-from edge.runtime.trace import Trace
+from edge.runtime.trace.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -1,0 +1,1 @@
+"""What is refused before it reaches the model: frozen, empty, silent, clipped and malformed samples."""

@@ -1,0 +1,1 @@
+"""What a run was: ages, stages, levels and streams, in constant memory."""
