@@ -30,6 +30,10 @@ class RigError(ConfigError):
     """The sensor rig is incomplete or contradicts itself."""
 
 
+class DeviceError(ConfigError):
+    """A device or JetPack is unknown, its file is malformed, or the two do not go together."""
+
+
 class FaultError(ConfigError):
     """A fault that is to be injected is malformed, or of a stream that the source does not have."""
 
