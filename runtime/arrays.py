@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import tokenize
 import zipfile
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LIMIT_BYTES = 1 << 30
+# What the readers of archives and of array headers raise of damaged ones.
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError),
+    *(KeyError, SyntaxError, tokenize.TokenError),
+)
 
 
 def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -42,7 +49,7 @@ def unpack_arrays(content: bytes, limit_bytes: int = LIMIT_BYTES) -> dict[str, N
             if sum(m.file_size for m in members) > limit_bytes:
                 raise DataError(f"the arrays take more than {limit_bytes} bytes when unpacked", "pack them again")
             return {m.filename.removesuffix(".npy"): _read_member(archive, m) for m in members}
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError) as error:
+    except _DAMAGED as error:
         raise DataError(f"not a file of plain arrays ({error})", "pack them again") from error
 
 

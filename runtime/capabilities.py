@@ -19,12 +19,26 @@ OPTIONAL_MODULES = {
     "onnx": ("exporting and checking graphs", "train"),
     "jinja2": ("writing report.html", "train"),
     "matplotlib": ("drawing the report's figures", "train"),
+    "cryptography": ("signing bundles and checking signatures", "signing"),
+    "tensorrt": ("building and running TensorRT engines", "board"),
+    "tensorrt_rtx": ("building and running TensorRT-RTX engines", "board"),
+    "cuda": ("running TensorRT engines", "board"),
 }
 # All that the extra `mcap` brings, and its parts.
 OPTIONAL_MODULES |= dict.fromkeys(
     ("mcap", "lz4", "zstandard", "mcap_protobuf", "mcap_ros2", "foxglove_schemas_protobuf", "google"),
     ("recording and replaying MCAP files", "mcap"),
 )
+# What no extra installs, or not everywhere alike.
+REMEDIES = {
+    "tensorrt": (
+        "on a Jetson it comes with JetPack and never from pip: sudo apt install tensorrt python3-libnvinfer, and make "
+        "the venv with --system-site-packages; elsewhere: pip install tensorrt"
+    ),
+    "tensorrt_rtx": "on a PC with an NVIDIA GPU: pip install tensorrt-rtx; a board runs the TensorRT of its JetPack",
+    # A newer one refuses the older driver, which is part of JetPack 6.
+    "cuda": "install it with: pip install 'edge-fusion[board]'; on JetPack 6 (CUDA 12.6): pip install 'cuda-python<13'",
+}
 
 
 @cache
@@ -32,7 +46,7 @@ def has_module(name: str) -> bool:
     """Whether `name` really imports; a bare folder of that name on the path does not count."""
     try:
         module = importlib.import_module(name)
-    except ImportError:
+    except (ImportError, OSError):  # TensorRT's wheels load their libraries through ctypes
         return False
     return getattr(module, "__file__", None) is not None
 
@@ -41,12 +55,13 @@ def require_module(name: str) -> Any:
     """Imports an optional module.
 
     Raises:
-        MissingDependencyError: It is absent; the message names the extra that brings it.
+        MissingDependencyError: It is absent; the message names the extra, or the command, that brings it.
     """
     if not has_module(name):
-        purpose, extra = OPTIONAL_MODULES.get(name) or OPTIONAL_MODULES[name.partition(".")[0]]
+        root = name.partition(".")[0]
+        purpose, extra = OPTIONAL_MODULES.get(name) or OPTIONAL_MODULES[root]
         raise MissingDependencyError(
             f"{purpose} needs the Python package {name}, which does not import here",
-            f"install it with: pip install 'edge-fusion[{extra}]'",
+            REMEDIES.get(root) or f"install it with: pip install 'edge-fusion[{extra}]'",
         )
     return importlib.import_module(name)

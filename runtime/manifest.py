@@ -16,12 +16,19 @@ LIMIT_MANIFEST_BYTES = 4 << 20
 LIMIT_GRAPH_BYTES = 2 << 30  # what one protobuf message can hold
 LIMIT_TEXT_BYTES = 1 << 20
 LIMIT_GOLDEN_BYTES = 256 << 20
-DIALECTS = ("s8", "u8", "fp32")
-# Everything that a bundle of this schema may hold beside its manifest, and how large it may be.
+LIMIT_PROGRAM_BYTES = 2 << 30
+LARGEST = (1 << 63) - 1
+MOST_NESTED = 32  # far beyond what any stage's config needs, far below what a parser trips over
+# s8: symmetric INT8, for TensorRT and ARM. s8f16: the same, and the rest in FP16. u8: INT8 as x86 computes it. fp32.
+DIALECTS = ("s8", "s8f16", "u8", "fp32")
+PROGRAM = "program.pt2"  # the exported torch program, for Torch-TensorRT
+_ANY_DIALECT = "|".join(DIALECTS)
+# Everything that a bundle of this schema may hold beside its manifest and signature, and how large it may be.
 ALLOWED_FILES = (
-    (re.compile(r"graph\.(s8|u8|fp32)\.onnx"), LIMIT_GRAPH_BYTES),
+    (re.compile(rf"graph\.({_ANY_DIALECT})\.onnx"), LIMIT_GRAPH_BYTES),
     (re.compile(r"(io|rig|recipe)\.yaml|LICENSES"), LIMIT_TEXT_BYTES),
-    (re.compile(r"golden/(inputs|outputs\.(s8|u8|fp32))\.npz"), LIMIT_GOLDEN_BYTES),
+    (re.compile(rf"golden/(inputs|outputs\.({_ANY_DIALECT}))\.npz"), LIMIT_GOLDEN_BYTES),
+    (re.compile(re.escape(PROGRAM)), LIMIT_PROGRAM_BYTES),
 )
 REQUIRED_FILES = ("io.yaml", "rig.yaml", "recipe.yaml", "LICENSES", "golden/inputs.npz")
 
@@ -58,9 +65,9 @@ class StageEntry(_Strict):
     """
 
     name: str
-    params: int = Field(ge=0)
-    macs: int = Field(ge=0)
-    bytes: int = Field(gt=0)
+    params: int = Field(ge=0, le=LARGEST)
+    macs: int = Field(ge=0, le=LARGEST)
+    bytes: int = Field(gt=0, le=LARGEST)
     metrics: dict[str, dict[str, float]]
     gate_metrics: dict[str, dict[str, float]] = {}
     config: dict[str, Any] = {}
@@ -110,9 +117,9 @@ class Manifest(_Strict):
         for path, entry in self.files.items():
             limit = size_limit(path)
             if limit is None:
-                raise ValueError(f"'{path[:80]}' has no place in a bundle of schema {SCHEMA}")
+                raise ValueError(f"'{printable(path[:80])}' has no place in a bundle of schema {SCHEMA}")
             if entry.bytes > limit:
-                raise ValueError(f"'{path}' has {entry.bytes} bytes, more than the limit of {limit}")
+                raise ValueError(f"'{path}' claims more than the limit of {limit} bytes")
         graphs = [f"graph.{d}.onnx" for d in self.dialects]
         goldens = [f"golden/outputs.{d}.npz" for d in self.dialects]
         absent = [name for name in (*REQUIRED_FILES, *goldens) if name not in self.files]
@@ -165,13 +172,36 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
         raise BundleError(f"{where} is not JSON ({str(error)[:80]})", "pack or copy the bundle again") from error
     if not isinstance(raw, dict):
         raise BundleError(f"{where} is no manifest", "pass the path of a bundle folder")
-    schema = raw.get("schema")
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise BundleError(f"{where} has schema {schema}, this edge reads {SCHEMA}", "upgrade edge-fusion")
+    refuse_newer(raw.get("schema"), SCHEMA, where)
+    if _is_nested(raw, MOST_NESTED):
+        raise BundleError(f"{where} is nested more than {MOST_NESTED} deep", "pack or copy the bundle again")
     manifest = _validate(raw, where)
-    if manifest.id != digest_of(raw) or content != manifest.to_bytes():
+    if not _is_canonical(content, raw, manifest):
         raise BundleError(f"{where} was altered after packing (its id does not match)", "copy the bundle again")
     return manifest
+
+
+def refuse_newer(schema: object, known: int, where: str) -> None:
+    """Tells a file of a later edge from a damaged one.
+
+    Raises:
+        BundleError: `schema` is a number beyond `known`.
+    """
+    if isinstance(schema, int) and schema > known:
+        raise BundleError(f"{where} has schema {str(schema)[:20]}, this edge reads {known}", "upgrade edge-fusion")
+
+
+def _is_nested(value: object, deeper_than: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return deeper_than < 0 or any(_is_nested(item, deeper_than - 1) for item in inner)
+
+
+def _is_canonical(content: bytes, raw: dict[str, Any], manifest: Manifest) -> bool:
+    """Whether the file is to the byte what `make_manifest` gives; doubled keys, NaN and other spacing are not."""
+    try:
+        return manifest.id == digest_of(raw) and content == manifest.to_bytes()
+    except (ValueError, RecursionError):  # NaN, lone surrogates and nesting that cannot have been written
+        return False
 
 
 def digest_of(content: dict[str, Any]) -> str:
@@ -185,10 +215,15 @@ def render(content: dict[str, Any]) -> bytes:
     return (json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
+def printable(text: str) -> str:
+    """A name for a message; escaped where it holds what a terminal would act on or cannot show."""
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
 def _validate(raw: dict[str, Any], where: str) -> Manifest:
     try:
         return Manifest.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "manifest"
+        first = error.errors(include_input=False, include_url=False)[0]
+        key = printable(".".join(str(part) for part in first["loc"])[:80]) or "manifest"
         raise BundleError(f"{where}: {key}: {first['msg']}", "pack the bundle again") from error

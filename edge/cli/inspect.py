@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.cli.trust import RequireSignature, TrustedKeyFiles, open_trusted, signature_line
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -18,15 +20,23 @@ def inspect(
     rig: Annotated[bool, typer.Option("--rig", help="Draw the source's lidar on its camera image.")] = False,
     source: Annotated[str, typer.Option("--source", help="Whose sensors to draw: sim, kitti:DIR.")] = "sim",
     out: Annotated[Path, typer.Option("--out", help="Picture for --rig.")] = Path("rig.png"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+    licenses: Annotated[
+        bool, typer.Option("--licenses", help="Show the bundle's licences and those of what made it.")
+    ] = False,
+    require_signature: RequireSignature = False,
+    trusted_key: TrustedKeyFiles = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest, or the licences, as JSON.")] = False,
 ) -> None:
-    """Show a bundle's stages, modality states and files, or draw the overlay that betrays a wrong rig."""
+    """Show a bundle's signature, stages, states and files, its licences, or the overlay that betrays a wrong rig."""
     from rich.console import Console
+    from rich.markup import escape
 
-    from edge.runtime.bundle import Bundle
+    from edge.runtime.manifest import printable
 
-    opened = Bundle.open(bundle)
-    if rig:
+    opened = open_trusted(bundle, require_signature, trusted_key)
+    if licenses:
+        _print_licenses(opened, as_json)
+    elif rig:
         from edge.report.moments import draw_rig
         from edge.runtime.fusion import complete_rig
         from edge.runtime.sources.grammar import open_sources
@@ -39,8 +49,10 @@ def inspect(
     else:
         console = Console()
         manifest = opened.manifest
-        console.print(f"[bold]{manifest.name}[/]  {opened.id}", highlight=False)
-        console.print(f"trained on {manifest.data.description}; calibration set {manifest.calibration_digest}")
+        console.print(f"[bold]{escape(printable(manifest.name))}[/]  {opened.id}", highlight=False)
+        console.print(signature_line(opened.signature), markup=False, highlight=False, soft_wrap=True)
+        trained = f"trained on {printable(manifest.data.description)}; calibration set {manifest.calibration_digest}"
+        console.print(escape(trained))
         for table in (_stages(opened), _states(opened), _files(opened)):
             console.print(table)
 
@@ -60,6 +72,31 @@ def _states(bundle: Bundle) -> Table:
     for state, score in sorted(bundle.states.items(), key=lambda item: -item[1]):
         table.add_row(state, f"{score:.1f}")
     return table
+
+
+def _print_licenses(bundle: Bundle, as_json: bool) -> None:
+    import json
+
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from edge.compile.licenses import licence_report
+    from edge.runtime.manifest import printable
+
+    text, entries = bundle.text("LICENSES"), licence_report(bundle)
+    if as_json:
+        typer.echo(json.dumps({"licenses": text, "packages": [entry.to_json() for entry in entries]}))
+        return
+    table = Table("package", "version", "read from", "licence as stated", title="Made with")
+    for entry in entries:
+        read_from = "-" if entry.installed is None else entry.installed
+        cells = (entry.package, entry.version, read_from, entry.licence)
+        table.add_row(*(escape(printable(cell)) for cell in cells))
+    console = Console()
+    for line in text.splitlines():
+        console.print(printable(line), markup=False, highlight=False)
+    console.print(table)
 
 
 def _files(bundle: Bundle) -> Table:

@@ -11,11 +11,12 @@ import yaml
 
 from edge.runtime.arrays import pack_arrays
 from edge.runtime.atomic import atomic_folder
-from edge.runtime.bundle import MANIFEST, Bundle
+from edge.runtime.bundle import Bundle
+from edge.runtime.bundle_layout import MANIFEST
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import BundleError
-from edge.runtime.manifest import DIALECTS, FileEntry, make_manifest
+from edge.runtime.manifest import DIALECTS, PROGRAM, FileEntry, make_manifest
 from edge.runtime.states import all_states
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class BundleContents:
 
     Attributes:
         name: Of the model.
-        graphs: ONNX bytes by dialect (`s8`, `u8`, `fp32`).
+        graphs: ONNX bytes by dialect (`s8`, `s8f16`, `u8`, `fp32`).
         model_io: Tensors in and out.
         rig: Sensors that it was trained with.
         recipe: The resolved recipe, as YAML text or as what YAML can hold.
@@ -51,6 +52,7 @@ class BundleContents:
         calibration_digest: Of the calibration set.
         model_digest: Of the trained weights; that of the graphs where it is not given.
         seed: Of the run that made it.
+        program: The exported torch program (`.pt2`), for Torch-TensorRT; it is packed as it is and never loaded here.
     """
 
     name: str
@@ -67,6 +69,7 @@ class BundleContents:
     calibration_digest: str | None = None
     model_digest: str | None = None
     seed: int | None = None
+    program: bytes | None = None
 
 
 def pack_bundle(out: Path, contents: BundleContents) -> Bundle:
@@ -134,6 +137,8 @@ def _render_files(contents: BundleContents) -> dict[str, bytes]:
         "LICENSES": contents.licenses.encode(),
         "golden/inputs.npz": pack_arrays(stack_cases(contents.golden_inputs)),
     }
+    if contents.program is not None:
+        files[PROGRAM] = contents.program
     for dialect, graph in contents.graphs.items():
         engine = OnnxRuntimeEngine(graph, dialect, model_io=contents.model_io)
         outputs = [engine.run(inputs) for inputs in contents.golden_inputs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,34 @@ def test_what_was_packed_comes_back(small_bundle: Path, small_contents: BundleCo
     for given, expected in zip(bundle.golden_inputs(), bundle.golden_outputs("fp32"), strict=True):
         for name, value in engine.run(given).items():
             np.testing.assert_array_equal(value, expected[name])
+
+
+def test_every_dialect_and_a_program_have_their_place(small_contents: BundleContents, tmp_path: Path) -> None:
+    graph = small_contents.graphs["fp32"]
+    contents = dataclasses.replace(small_contents, graphs=dict.fromkeys(manifests.DIALECTS, graph), program=b"pt2")
+    bundle = pack_bundle(tmp_path / "bundle", contents)
+    assert bundle.dialects == manifests.DIALECTS == ("s8", "s8f16", "u8", "fp32")
+    for dialect in manifests.DIALECTS:
+        assert bundle.graph(dialect) == graph
+        assert [sorted(case) for case in bundle.golden_outputs(dialect)] == [["distance", "events", "objects"]] * 2
+    assert bundle.program() == b"pt2"
+    assert (bundle.path / "program.pt2").read_bytes() == b"pt2"
+
+
+def test_a_program_is_optional_and_checked_again(small_contents: BundleContents, tmp_path: Path) -> None:
+    assert pack_bundle(tmp_path / "bare", small_contents).program() is None
+    bundle = pack_bundle(tmp_path / "bundle", dataclasses.replace(small_contents, program=b"a program"))
+    _flip(bundle.path / "program.pt2")
+    with pytest.raises(BundleError, match=r"program\.pt2 was altered"):
+        bundle.program()
+
+
+def test_limits_say_how_large_a_file_may_be() -> None:
+    assert manifests.size_limit("program.pt2") == 2 << 30
+    assert manifests.size_limit("graph.s8f16.onnx") == 2 << 30
+    assert manifests.size_limit("golden/outputs.s8f16.npz") == 256 << 20
+    for name in ("manifest.sig", "manifest.json", "program.pt2.x", "programxpt2", "graph.f16.onnx"):
+        assert manifests.size_limit(name) is None
 
 
 def test_equal_contents_give_the_same_id(small_contents: BundleContents, tmp_path: Path) -> None:
@@ -83,6 +112,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "extra": (lambda p: (p / "weights.bin").write_bytes(b"x"), r"weights\.bin does not belong"),
     "extra of a known name": (lambda p: (p / "graph.u8.onnx").write_bytes(b"x"), r"u8\.onnx does not belong"),
     "extra folder": (lambda p: (p / "golden" / "deep").mkdir(), "deep does not belong"),
+    "empty folder": (lambda p: (p / "notes").mkdir(), "notes does not belong"),
     "link": (lambda p: _link(p, "io.yaml"), r"io\.yaml is a link"),
     "linked folder": (lambda p: _link(p, "golden"), "golden is a link"),
     "linked manifest": (lambda p: _link(p, "manifest.json"), "no regular file"),
@@ -122,6 +152,15 @@ def test_a_change_after_opening_is_noticed(small_bundle: Path) -> None:
     _flip(small_bundle / "graph.fp32.onnx")
     with pytest.raises(BundleError, match="altered"):
         bundle.graph("fp32")
+
+
+def test_a_file_that_vanished_after_opening_is_noticed(small_bundle: Path) -> None:
+    bundle = Bundle.open(small_bundle)
+    (small_bundle / "LICENSES").unlink()
+    with pytest.raises(BundleError, match="LICENSES cannot be read"):
+        bundle.text("LICENSES")
+    with pytest.raises(BundleError, match=r"holds no README\.md; see what it holds: edge inspect"):
+        bundle.text("README.md")
 
 
 def test_unknown_dialect_names_the_known(small_bundle: Path) -> None:
