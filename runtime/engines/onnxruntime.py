@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge.runtime.capabilities import require_module
+from edge.runtime.engines.tensor_checks import TensorForm, check_model_io, explain_inputs
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import BundleError, ModelError, first_line
-from edge.runtime.model_io import GridOutput
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -35,7 +35,7 @@ class DialectChoice:
     """Which graph of a bundle this host runs.
 
     Attributes:
-        dialect: `s8`, `u8` or `fp32`.
+        dialect: `s8`, `u8`, `fp32` or `s8f16`.
         emulated: Whether quantized nodes are computed in float, between rounding steps.
         reason: Why, for the log and the report.
     """
@@ -50,7 +50,8 @@ def choose_dialect(available: Collection[str], host: HostDescription | None = No
 
     x86 with VNNI takes `u8`, for which ONNX Runtime has integer kernels; ARM takes `s8`, what the board's TensorRT
     runs too. x86 without VNNI saturates int16 pairs of U8 x S8 products, so there the quantized graph is
-    emulated in float: slower, but the function that the gates have measured.
+    emulated in float: slower, but the function that the gates have measured. `s8f16` is for boards: the CPU has no
+    fast FP16, so it is run here only where the bundle has no other graph.
 
     Args:
         available: Dialects that the bundle holds.
@@ -60,16 +61,17 @@ def choose_dialect(available: Collection[str], host: HostDescription | None = No
         BundleError: None of the known dialects is available.
     """
     host = host or describe_host()
-    order = ("s8", "u8", "fp32")
+    order: tuple[str, ...] = ("s8", "u8", "fp32")
     if host.machine not in X86:
         reason = f"{host.machine} runs symmetric INT8"
     elif VNNI_FLAGS.intersection(host.cpu_flags):
         order, reason = ("u8", "s8", "fp32"), "x86 with VNNI has integer kernels for U8"
     else:
         reason = "x86 without VNNI saturates INT8 products, so they are emulated in float"
-    for dialect in order:
+    for dialect in (*order, "s8f16"):
         if dialect in available:
-            reason = reason if len(set(available).intersection(order)) > 1 else "the bundle's only graph"
+            if len(set(available).intersection(order)) <= 1:
+                reason = "the bundle's only graph" + (" for a CPU" if len(set(available)) > 1 else "")
             chosen = DialectChoice(dialect, must_emulate(dialect, host), reason)
             logger.info("dialect %s: %s", chosen.dialect, chosen.reason)
             return chosen
@@ -120,7 +122,7 @@ class OnnxRuntimeEngine:
         self._run = self._session.run
         self._outputs = [o.name for o in self._session.get_outputs()]
         if model_io is not None:
-            self._check(model_io)
+            check_model_io(model_io, {name: f.shape for name, f in self._forms().items()}, self._outputs)
 
     @property
     def name(self) -> str:
@@ -136,45 +138,12 @@ class OnnxRuntimeEngine:
         try:
             values = self._run(self._outputs, inputs)
         except Exception as error:  # ONNX Runtime raises its own types and ValueError alike
-            self._explain(inputs)
+            explain_inputs(self._forms(), inputs)
             raise ModelError(f"inference failed: {first_line(error)}", "run `edge verify` on the bundle") from error
         return dict(zip(self._outputs, values, strict=True))
 
-    def _explain(self, inputs: Mapping[str, NDArray[np.float32]]) -> None:
-        wanted = {i.name: i for i in self._session.get_inputs()}
-        for name in wanted.keys() ^ inputs.keys():
-            is_missing = name in wanted
-            raise ModelError(
-                f"tensor '{name}' is " + ("missing" if is_missing else "not an input of the model"),
-                f"give exactly {', '.join(sorted(wanted))}",
-            )
-        for name, item in wanted.items():
-            given, dtype = inputs[name], _DTYPES.get(item.type, np.float32)
-            if given.dtype != dtype or not _fits(item.shape, given.shape):
-                raise ModelError(
-                    f"tensor '{name}' is {given.dtype} {list(given.shape)}, the model takes "
-                    f"{np.dtype(dtype)} {item.shape}",
-                    "make the tensor with the bundle's io.yaml",
-                )
-
-    def _check(self, model_io: ModelIO) -> None:
-        graph = {i.name: i.shape for i in self._session.get_inputs()}
-        described = {i.tensor: _described_shape(i) for i in model_io.inputs}
-        for name in graph.keys() ^ described.keys():
-            where = "the graph, but not in io.yaml" if name in graph else "io.yaml, but not in the graph"
-            raise ModelError(f"input tensor '{name}' is in {where}", "export the model with this io.yaml")
-        for name, shape in described.items():
-            if not _fits(graph[name], shape):
-                raise ModelError(
-                    f"input tensor '{name}' is {graph[name]} in the graph, but {list(shape)} in io.yaml",
-                    "export the model with this io.yaml",
-                )
-        for name in _described_outputs(model_io):
-            if name not in self._outputs:
-                raise ModelError(
-                    f"io.yaml decodes tensor '{name}', but the graph gives {', '.join(self._outputs)}",
-                    "export the model with this io.yaml",
-                )
+    def _forms(self) -> dict[str, TensorForm]:
+        return {i.name: TensorForm(_DTYPES.get(i.type, np.float32), i.shape) for i in self._session.get_inputs()}
 
 
 def _make_session(graph: bytes | Path, threads: int, emulate_int8: bool) -> Any:
@@ -194,18 +163,3 @@ def _make_session(graph: bytes | Path, threads: int, emulate_int8: bool) -> Any:
         raise ModelError(
             f"ONNX Runtime does not load the graph: {first_line(error)}", "export the model again"
         ) from error
-
-
-def _described_shape(item: Any) -> tuple[int, ...]:
-    return (1, len(item.streams)) if item.feature == "present" else tuple(item.shape)
-
-
-def _described_outputs(model_io: ModelIO) -> list[str]:
-    names = [output.tensor for output in model_io.outputs]
-    return names + [o.distance_tensor for o in model_io.outputs if isinstance(o, GridOutput)]
-
-
-def _fits(graph: list[int | str | None], shape: tuple[int, ...]) -> bool:
-    """Symbolic dimensions of the graph take any size."""
-    pairs = zip(graph, shape, strict=False)
-    return len(graph) == len(shape) and all(not isinstance(g, int) or g == s for g, s in pairs)

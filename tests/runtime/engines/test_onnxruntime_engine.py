@@ -93,6 +93,12 @@ def test_a_graph_that_does_not_fit_is_refused(
         ("x86_64", ("avx2",), ("fp32",), "fp32", False),
         ("aarch64", ("asimd", "asimddp"), ("s8", "u8"), "s8", False),
         ("x86_64", ("avx_vnni",), ("fp32",), "fp32", False),
+        ("x86_64", ("avx_vnni",), ("s8", "s8f16", "u8", "fp32"), "u8", False),
+        ("x86_64", ("avx2",), ("s8f16", "fp32"), "fp32", False),
+        ("aarch64", ("asimd", "asimddp"), ("s8f16", "fp32"), "fp32", False),
+        ("aarch64", ("asimd", "asimddp"), ("s8f16", "s8"), "s8", False),
+        ("x86_64", ("avx2",), ("s8f16",), "s8f16", True),
+        ("aarch64", ("asimd",), ("s8f16",), "s8f16", False),
     ],
 )
 def test_the_dialect_suits_the_host(
@@ -102,6 +108,14 @@ def test_the_dialect_suits_the_host(
     chosen = choose_dialect(available, host)
     assert (chosen.dialect, chosen.emulated) == (dialect, emulated)
     assert must_emulate(dialect, host) is emulated
+
+
+@pytest.mark.parametrize(
+    ("available", "reason"),
+    [(("s8f16",), "the bundle's only graph"), (("s8f16", "fp32"), "the bundle's only graph for a CPU")],
+)
+def test_an_only_graph_is_told(available: tuple[str, ...], reason: str) -> None:
+    assert choose_dialect(available).reason == reason
 
 
 def test_no_known_dialect_is_refused() -> None:
