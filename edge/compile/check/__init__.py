@@ -1,0 +1,1 @@
+"""What is known of a model on a board before any board is asked: the steps of `edge check`."""

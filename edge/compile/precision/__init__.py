@@ -1,0 +1,1 @@
+"""The precision that each layer computes in: declared to a compiler, and proved of what it built."""
