@@ -15,12 +15,15 @@ from edge.compress.quantize.cleanup import tidy
 from edge.compress.quantize.placement import module_paths
 from edge.compress.quantize.tracing import quiet, trace
 from edge.runtime.capabilities import require_module
+from edge.runtime.engines.onnxruntime import must_emulate
 from edge.runtime.errors import ModelError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from edge.compress.program_file import Program
 
 OPSET = 18
 logger = logging.getLogger(__name__)
@@ -45,10 +48,25 @@ def export_onnx(
         expected = _outputs(model, example_inputs)
         if len(expected) != len(output_names):
             raise ModelError(f"the model has {len(expected)} outputs but {len(output_names)} names", "name each one")
-        graph = tidy(_export(model, example_inputs, input_names, output_names))
+        graph = tidy(_export(trace(model, example_inputs), example_inputs, input_names, output_names))
     check_graph(graph)
     error = largest_error(graph, dict(zip(input_names, example_inputs, strict=True)), expected)
     logger.info("exported %d bytes, largest difference from torch %.3g", graph.ByteSize(), error)
+    return graph
+
+
+def export_program(program: Program) -> onnx.ModelProto:
+    """The ONNX graph of an exported program with fixed shapes, checked as ONNX.
+
+    Raises:
+        ModelError: An operator has no ONNX form, or the graph is not valid.
+    """
+    inputs = set(program.exported.graph_signature.user_inputs)
+    values = [n.meta["val"] for n in program.exported.graph.nodes if n.op == "placeholder" and n.name in inputs]
+    examples = tuple(torch.zeros(tuple(int(e) for e in v.shape), dtype=v.dtype) for v in values)
+    with quiet(), torch.no_grad():
+        graph = tidy(_export(program.exported, examples, program.input_names, program.output_names))
+    check_graph(graph)
     return graph
 
 
@@ -81,6 +99,8 @@ def largest_error(graph: onnx.ModelProto, inputs: dict[str, Tensor], expected: S
 def run_graph(graph: onnx.ModelProto, feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
     """One run in ONNX Runtime on the CPU, outputs in the graph's order.
 
+    INT8 is emulated in float on hosts whose integer kernels saturate, as a bundle's engine does there.
+
     Raises:
         ModelError: ONNX Runtime does not load or run the graph.
     """
@@ -88,6 +108,8 @@ def run_graph(graph: onnx.ModelProto, feeds: dict[str, NDArray[Any]]) -> list[ND
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
+    if must_emulate("u8"):
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
         session = onnxruntime.InferenceSession(graph.SerializeToString(), options, ["CPUExecutionProvider"])
         taken = {i.name for i in session.get_inputs()}
@@ -97,9 +119,11 @@ def run_graph(graph: onnx.ModelProto, feeds: dict[str, NDArray[Any]]) -> list[ND
 
 
 def _export(
-    model: nn.Module, example_inputs: tuple[Tensor, ...], input_names: Sequence[str], output_names: Sequence[str]
+    program: torch.export.ExportedProgram,
+    example_inputs: tuple[Tensor, ...],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
 ) -> onnx.ModelProto:
-    program = trace(model, example_inputs)
     try:
         exported = torch.onnx.export(
             program,

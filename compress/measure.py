@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,15 @@ from edge.compress.evaluation import evaluate
 from edge.compress.export import export_onnx
 from edge.compress.fitting import set_layout
 from edge.compress.mac_count import macs
+from edge.compress.program_file import pack_program
 from edge.compress.quantize.dialects import write_s8, write_u8
+from edge.compress.quantize.half_regions import write_half
+from edge.compress.quantize.left_float import left_float
+from edge.compress.quantize.tracing import trace
 from edge.compress.record import StageRecord
+from edge.compress.stage import QuantizeStage
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,17 +33,27 @@ if TYPE_CHECKING:
     from edge.compress.stage import Artifact, StageConfig
     from edge.compress.task import Task
 
+logger = logging.getLogger(__name__)
 GATED_DIALECT = "s8"  # what the board runs; u8 must agree with it
 DEPLOYED_DIALECT = "u8"  # what x86 runs, and what is timed here
 
 
 @dataclass(frozen=True)
 class MeasuredStage:
-    """A stage's model, its graphs by dialect (`fp32`, or `s8` and `u8`), and its record."""
+    """A stage's model in the forms that compilers take, and its record.
+
+    Attributes:
+        artifact: The model.
+        graphs: ONNX files by dialect: `fp32`, or `s8`, `s8f16` and `u8`.
+        record: What was measured.
+        program: Once quantized, the torch program as a `.pt2` file; None where it has more in it than such a file may,
+            which the record's notes tell.
+    """
 
     artifact: Artifact
     graphs: dict[str, bytes]
     record: StageRecord
+    program: bytes | None = None
 
     @property
     def deployed(self) -> bytes:
@@ -75,9 +92,10 @@ class StageMeasurer:
         """Exports and measures; parameters and MACs of a quantized model are those of the stage before."""
         example = self.example_inputs()
         proto = export_onnx(artifact.model, example, self.input_names, self.output_names)
-        graphs = _dialects(proto) if artifact.quantized else {"fp32": proto.SerializeToString()}
+        graphs = _dialects(proto, config) if artifact.quantized else {"fp32": proto.SerializeToString()}
         run = self._onnx_runner(graphs, GATED_DIALECT) if artifact.quantized else module_runner(artifact.model)
         batch = 1 if artifact.quantized else 64
+        program, why_not = self._program(artifact, example)
         inherited = before.record if artifact.quantized and before else None
         record = StageRecord(
             name=artifact.name,
@@ -88,9 +106,19 @@ class StageMeasurer:
             seconds=seconds,
             metrics=evaluate(run, self.test, self.task, batch_size=batch, on_step=self.on_step),
             gate_metrics=evaluate(run, self.validation, self.task, batch_size=batch, on_step=self.on_step),
-            notes=self._notes(artifact, graphs),
+            notes=self._notes(artifact, graphs) | why_not | (_left_float(proto, config) if artifact.quantized else {}),
         )
-        return MeasuredStage(artifact, graphs, record)
+        return MeasuredStage(artifact, graphs, record, program)
+
+    def _program(self, artifact: Artifact, example: tuple[Tensor, ...]) -> tuple[bytes | None, dict[str, str]]:
+        """What Torch-TensorRT compiles; where there can be none, the ONNX graphs still are, so that is noted."""
+        if not artifact.quantized:
+            return None, {}
+        try:
+            return pack_program(trace(artifact.model, example), self.input_names, self.output_names), {}
+        except ModelError as error:
+            logger.warning("no torch program for Torch-TensorRT: %s", error.problem)
+            return None, {"no_program": error.problem}
 
     def _notes(self, artifact: Artifact, graphs: dict[str, bytes]) -> dict[str, Any]:
         if not artifact.quantized:
@@ -98,7 +126,11 @@ class StageMeasurer:
         return {
             "calibration_digest": artifact.calibration_digest,
             "bytes": {dialect: len(graph) for dialect, graph in graphs.items()},
-            "u8_agrees_with_s8": self.agreement(graphs, GATED_DIALECT, DEPLOYED_DIALECT),
+            **{
+                f"{dialect}_agrees_with_{GATED_DIALECT}": self.agreement(graphs, GATED_DIALECT, dialect)
+                for dialect in graphs
+                if dialect != GATED_DIALECT and {*self.task.output_kinds} != {"regression"}
+            },
         }
 
     def agreement(self, graphs: Mapping[str, bytes], first: str, second: str) -> float:
@@ -153,6 +185,16 @@ def onnx_runner(graph: bytes, dialect: str, input_names: Sequence[str], output_n
     return run
 
 
-def _dialects(proto: onnx.ModelProto) -> dict[str, bytes]:
+def _dialects(proto: onnx.ModelProto, config: StageConfig | None) -> dict[str, bytes]:
+    keep_fp32 = config.quantize.keep_fp32 if isinstance(config, QuantizeStage) else ()
     s8 = write_s8(proto)
-    return {"s8": s8.SerializeToString(), "u8": write_u8(s8).SerializeToString()}
+    written = {"s8": s8, "s8f16": write_half(s8, keep_fp32), "u8": write_u8(s8)}
+    return {dialect: graph.SerializeToString() for dialect, graph in written.items()}
+
+
+def _left_float(proto: onnx.ModelProto, config: StageConfig | None) -> dict[str, Any]:
+    """The precision plan excuses what is noted here, so it is said as well."""
+    left = left_float(proto, config.quantize.keep_float if isinstance(config, QuantizeStage) else ())
+    for layer, operator in left.items():
+        logger.warning("%s stays float: no INT8 rule for %s; `keep_float` that names it silences this", layer, operator)
+    return {"left_float": left} if left else {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from glob import escape
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.runtime.config_file import read_yaml, validated
+from edge.runtime.errors import BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,12 +71,35 @@ def load_plan(path: Path) -> PrecisionPlan:
 
 
 def plan_of_stages(stages: Sequence[StageEntry]) -> PrecisionPlan:
-    """What the stages of a bundle say: INT8 but for the layers that were kept, or nothing narrower than FP32."""
-    quantized = next((s.config for s in reversed(stages) if s.config.get("stage") == QUANTIZE), None)
+    """What the stages of a bundle say: INT8 but for the layers that were kept or left, or nothing narrower than FP32.
+
+    Raises:
+        BundleError: The settings of the last quantization are none.
+    """
+    quantized = next((s for s in reversed(stages) if s.config.get("stage") == QUANTIZE), None)
     if quantized is None:
         return PrecisionPlan()
-    settings = quantized.get(QUANTIZE) or {}
-    return PrecisionPlan.int8(tuple(settings.get("keep_float", ())))
+    try:
+        settings = _Kept.model_validate(quantized.config.get(QUANTIZE) or {})
+        notes = _Notes.model_validate(quantized.notes)
+        return PrecisionPlan.int8((*settings.keep_float, *map(escape, notes.left_float)))
+    except ValidationError as error:
+        raise BundleError(
+            f"stage '{quantized.name}' does not say which layers it kept ({error.errors()[0]['msg']})",
+            "pack the bundle again",
+        ) from error
+
+
+class _Kept(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    keep_float: tuple[str, ...] = ()
+
+
+class _Notes(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    left_float: dict[str, str] = {}
 
 
 def expanded(globs: tuple[str, ...]) -> tuple[str, ...]:

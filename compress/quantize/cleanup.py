@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import string
 
 import numpy as np
@@ -19,13 +21,17 @@ _DEFAULTS = {
     ("MaxPool", "ceil_mode"): 0,
     ("MaxPool", "storage_order"): 0,
 }
-_WEIGHTED = {"Conv", "Gemm", "MatMul"}
+_WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+_OWN_OPERATORS = {"conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "linear"}
+# Nodes whose names nobody asks for, and which are most of a quantized graph.
+_PLUMBING = _QDQ | {"Constant", "Cast", "Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather"}
+_SCOPES = "pkg.torch.onnx.name_scopes"  # of torch.onnx: the modules around a node, and its operator
 
 
 def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy with the same inputs, outputs and values, and nothing else that is not needed to run it.
 
-    Layers with weights keep the path of their module as node name, so that a board's layer report can be read.
+    What computes keeps the path of its module as node name, so that a board's layer report can be read.
     """
     graph = OnnxGraph(model)
     _name_layers(graph)
@@ -40,22 +46,45 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _name_layers(graph: OnnxGraph) -> None:
-    taken = {""}
-    for node in graph.nodes:
-        path = ""
-        if node.op_type in _WEIGHTED:
-            path = next((_module_of(name) for name in reversed(node.input) if name in graph.constants), "")
-            path = path or ("" if node.name.startswith("node_") else node.name)
-        # Layers that share a constant would share its name, which ONNX Runtime refuses.
-        node.name = "" if path in taken else path
-        taken.add(path)
+    paths = ["" if node.op_type in _PLUMBING else _path(graph, node) for node in graph.nodes]
+    known, taken, counts = set(paths), {""}, dict.fromkeys(paths, 1)
+    for node, path in zip(graph.nodes, paths, strict=True):
+        # ONNX Runtime refuses two nodes of one name; but modules are called twice, operators written as several nodes.
+        name = path
+        while path and name in taken:
+            counts[path] += 1
+            name = f"{path}.{counts[path]}"
+            name = path if name in known else name  # another module's own
+        node.name = name
+        taken.add(name)
 
 
-def _module_of(constant: str) -> str:
-    for ending in (".weight_bias", ".bias", ".weight"):
-        if constant.endswith(ending):
-            return constant[: -len(ending)]
-    return ""
+def _path(graph: OnnxGraph, node: onnx.NodeProto) -> str:
+    """Where in the model a node stands: its module and operator, or its module alone where that is one layer.
+
+    A convolution that took in the batch norm behind it has the scopes of that; then its weight tells. Elsewhere a
+    weight is no witness: the exporter merges those that are alike, and INT8 ones have no names.
+    """
+    *modules, operator = _scopes(node) or ("",)
+    operator = re.sub(r"_\d+$", "", operator).rstrip("_")
+    module = next((path for path in reversed(modules) if path), "")
+    if operator in _OWN_OPERATORS:
+        return module or operator
+    weights = (name for name in node.input if name in graph.constants and node.op_type in _WEIGHTED)
+    holder = next((name.removesuffix(".weight") for name in weights if name.endswith(".weight")), "")
+    if holder or not operator:
+        return holder or ("" if node.name.startswith("node_") else str(node.name))
+    return f"{module}.{operator}".lstrip(".")
+
+
+def _scopes(node: onnx.NodeProto) -> tuple[str, ...]:
+    """The paths of the modules around a node, outermost first, and its operator; empty where nobody wrote them."""
+    written = next((p.value for p in node.metadata_props if p.key == _SCOPES), "[]")
+    try:
+        found = ast.literal_eval(written)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return ()
+    return tuple(found) if isinstance(found, list) and all(isinstance(scope, str) for scope in found) else ()
 
 
 def _lift_constant_nodes(graph: OnnxGraph) -> None:
@@ -75,7 +104,7 @@ def _merge_constants(graph: OnnxGraph) -> None:
         key = constant_key(tensor)
         kept = first.setdefault(key, name)
         if kept != name:
-            if name in graph.outputs:
+            if name in graph.outputs or name in graph.captured:
                 continue
             graph.redirect(name, kept)
             del graph.constants[name]
@@ -85,12 +114,13 @@ def _merge_constants(graph: OnnxGraph) -> None:
 
 
 def _merge_nodes(graph: OnnxGraph) -> None:
+    fixed = {*graph.outputs, *graph.captured}
     merged = True
     while merged:
         merged = False
         first: dict[tuple[object, ...], onnx.NodeProto] = {}
         for node in list(graph.nodes):
-            if node.op_type not in _PURE or node.output[0] in graph.outputs:
+            if node.op_type not in _PURE or node.output[0] in fixed:
                 continue
             attributes = tuple(sorted(a.SerializeToString(deterministic=True) for a in node.attribute))
             key = (node.op_type, node.domain, tuple(node.input), attributes)
@@ -102,7 +132,7 @@ def _merge_nodes(graph: OnnxGraph) -> None:
 
 
 def _rename_tensors(graph: OnnxGraph) -> None:
-    names = {name: name for name in (*graph.inputs, *graph.outputs, "")}
+    names = {name: name for name in (*graph.inputs, *graph.outputs, *graph.captured, "")}
     taken = set(names)
     counter = 0
     for node in graph.nodes:
@@ -153,13 +183,19 @@ def _is_default(node: onnx.NodeProto, attribute: onnx.AttributeProto) -> bool:
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    model.producer_name, model.producer_version, model.doc_string = "edge", "", ""
-    graph = model.graph
-    graph.name, graph.doc_string = "edge", ""
-    del graph.value_info[:]
-    for item in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+    model.producer_name, model.producer_version = "edge", ""
+    model.graph.name = "edge"
+    del model.graph.value_info[:]
+    del model.metadata_props[:]
+    model.doc_string = ""
+    _strip_graph(model.graph)
+
+
+def _strip_graph(graph: onnx.GraphProto) -> None:
+    for item in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         del item.metadata_props[:]
         item.doc_string = ""
-    for node in graph.node:
-        for attribute in node.attribute:
-            attribute.doc_string = ""
+    for attribute in (a for node in graph.node for a in node.attribute):
+        attribute.doc_string = ""
+        for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+            _strip_graph(inner)

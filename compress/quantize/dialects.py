@@ -1,6 +1,7 @@
 """One set of scales, written for two kinds of integer kernels.
 
-`s8` is for TensorRT and ARM: activations int8 with zero point 0, weights int8 per channel on axis 0, float biases.
+`s8` is for TensorRT and ARM: activations int8 with zero point 0, weights int8 per channel on axis 0, float biases,
+linear layers on one vector as 1x1 convolutions. `s8f16` is the same with what is left in float as FP16.
 
 `u8` is for ONNX Runtime on x86, whose fast kernels multiply uint8 by int8. It keeps every scale, so that a value
 lands on the same step of the same grid: a tensor that may be negative has zero point 128 and the same levels
@@ -20,6 +21,7 @@ from edge.compress.quantize.cleanup import tidy
 from edge.compress.quantize.float_results import product_scales, write_float_results
 from edge.compress.quantize.onnx_graph import OnnxGraph, attribute, make_node
 from edge.compress.quantize.signs import DROPPED_RELU, Signs
+from edge.compress.quantize.vector_linears import write_vector_linears
 from edge.runtime.errors import ModelError
 
 
@@ -33,6 +35,7 @@ def write_s8(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in graph.nodes:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             _check_symmetric(graph, node)
+    write_vector_linears(graph)
     return tidy(graph.finish())
 
 
@@ -53,11 +56,21 @@ def write_u8(s8: onnx.ModelProto) -> onnx.ModelProto:
 
 def _check_symmetric(graph: OnnxGraph, node: onnx.NodeProto) -> None:
     where = f"{node.op_type} of '{node.input[0]}'"
-    zero_points = graph.array(node.input[2]) if len(node.input) > 2 and node.input[2] else np.zeros(1, np.int8)
+    if any(name and name not in graph.constants for name in node.input[1:]):
+        raise ModelError(f"the scale of {where} is computed", "write the dialect from a graph of quantize_static")
+    zero_point = node.input[2] if len(node.input) > 2 else ""
+    # A Q without one gives uint8.
+    zero_points = graph.array(zero_point) if zero_point else np.zeros(1, _levels_type(graph, node))
     if zero_points.dtype != np.int8 or np.any(zero_points):
         raise ModelError(f"{where} is not symmetric int8", "write the dialect from a graph of quantize_static")
     if graph.array(node.input[1]).ndim and attribute(node, "axis", 1) != 0:
         raise ModelError(f"{where} is per channel on an axis other than 0", "quantize weights on axis 0")
+
+
+def _levels_type(graph: OnnxGraph, node: onnx.NodeProto) -> np.dtype[np.generic]:
+    if node.op_type == "QuantizeLinear":
+        return np.dtype(np.uint8)
+    return graph.array(node.input[0]).dtype if node.input[0] in graph.constants else np.dtype(np.int8)
 
 
 def _drop_relus(graph: OnnxGraph) -> None:
@@ -112,7 +125,9 @@ def _quantize_before_clips(graph: OnnxGraph) -> None:
             result = quantize.output[0]
             quantize.output[0] = graph.fresh("levels")
             limits = [graph.add_constant(np.array(level, np.uint8)) for level in (floor, ceiling)]
-            graph.nodes.append(make_node("Clip", [quantize.output[0], *limits], result))
+            clipped = make_node("Clip", [quantize.output[0], *limits], result)
+            clipped.name = clip.name
+            graph.nodes.insert(graph.nodes.index(quantize) + 1, clipped)  # in order, for shapes are inferred next
 
 
 def _clip_levels(graph: OnnxGraph, clip: onnx.NodeProto, quantize: onnx.NodeProto) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 Its convolution kernels give INT8 only; but QGemm rescales its integer sums to float in one go, and ConvInteger
 hands the sums out. So a linear or a 1x1 convolution becomes a Gemm on a matrix, any other convolution ConvInteger.
+Convolutions of one pixel are written as a Gemm wherever they stand: for those of images, ONNX Runtime moves channels.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ _IMAGE_RANK = 4
 
 def write_float_results(graph: OnnxGraph) -> None:
     """Rewrites the layers in place; the graph must have uint8 activations and float biases."""
-    shapes = _shapes(graph)
+    shapes = inferred_shapes(graph)
     for node in [n for n in graph.nodes if n.op_type == "MatMul"]:
         _rewrite_matmul(graph, node, shapes)
     for node in [n for n in graph.nodes if n.op_type == "Conv"]:
         users = graph.readers().get(node.output[0], [])
         stays_float = node.output[0] in graph.outputs or any(u.op_type != "QuantizeLinear" for u in users)
         scales = product_scales(graph, graph.producers(), node)
-        if stays_float and scales is not None:
+        if scales is not None and (stays_float or _is_pixel(graph, node, shapes)):
             graph.nodes.remove(node)
             graph.nodes.extend(_integer_convolution(graph, node, scales, shapes))
 
@@ -62,6 +63,7 @@ def _rewrite_matmul(graph: OnnxGraph, node: onnx.NodeProto, shapes: dict[str, tu
     for replaced in {id(node): node, id(last): last}.values():
         graph.nodes.remove(replaced)
     steps = _gemm(graph, activation, weights.output[0], bias, shapes[node.output[0]], last.output[0])
+    steps[2].name = node.name
     graph.nodes.extend(steps)
 
 
@@ -85,11 +87,18 @@ def _integer_convolution(
 ) -> list[onnx.NodeProto]:
     makers = graph.producers()
     activation, weights = makers[node.input[0]], makers[node.input[1]]
-    weight = graph.array(weights.input[0])
     shape = shapes.get(node.output[0], ())
-    if weight.ndim == len(shape) == _IMAGE_RANK and _is_pointwise(node, weight):
+    if _is_pixel(graph, node, shapes):
+        return _as_row(graph, activation, weights, node, shape)
+    if len(shape) == _IMAGE_RANK and _is_pointwise(node, graph.array(weights.input[0])):
         return _as_gemm(graph, activation, weights, node, shape)
     return _as_conv_integer(graph, activation, node, weights.input[0], scales)
+
+
+def _is_pixel(graph: OnnxGraph, node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> bool:
+    weights = graph.producers()[node.input[1]].input[0]
+    pixel = shapes.get(node.output[0], ())[2:] == (1, 1) and weights in graph.constants
+    return pixel and _is_pointwise(node, graph.array(weights))
 
 
 def _is_pointwise(node: onnx.NodeProto, weight: NDArray[np.generic]) -> bool:
@@ -106,9 +115,8 @@ def _as_gemm(
     shape: tuple[int, ...],
 ) -> list[onnx.NodeProto]:
     """A 1x1 convolution, channels last, which is how ONNX Runtime lays out what comes before anyway."""
-    matrix, levels, result = (graph.fresh(stem) for stem in ("matrix", "levels", "result"))
-    constant = graph.add_constant(graph.array(weights.input[0])[:, :, 0, 0])
-    graph.nodes.append(make_node("DequantizeLinear", [constant, *weights.input[1:]], matrix, axis=0))
+    levels, result = graph.fresh("levels"), graph.fresh("result")
+    matrix = _as_matrix(graph, weights)
     first = make_node("Transpose", [activation.input[0]], levels, perm=[0, 2, 3, 1])
     moved = make_node("DequantizeLinear", [levels, *activation.input[1:]], graph.fresh("unused"))
     bias = node.input[2] if len(node.input) > 2 else ""
@@ -116,6 +124,42 @@ def _as_gemm(
     steps = _gemm(graph, moved, matrix, bias, (batch, height, width, channels), result)
     steps[2].name = node.name
     return [first, *steps, make_node("Transpose", [result], node.output[0], perm=[0, 3, 1, 2])]
+
+
+def _as_row(
+    graph: OnnxGraph,
+    activation: onnx.NodeProto,
+    weights: onnx.NodeProto,
+    node: onnx.NodeProto,
+    shape: tuple[int, ...],
+) -> list[onnx.NodeProto]:
+    """A 1x1 convolution of one pixel: nothing needs to be moved, and its Q goes before what makes it a map again."""
+    result = node.output[0]
+    users = graph.readers().get(result, []) if result not in graph.outputs else []
+    kinds = [user.op_type for user in users]
+    if kinds == ["Reshape"] and users[0].input[1] in graph.constants:
+        graph.nodes.remove(users[0])
+        wanted = graph.array(users[0].input[1]).tolist()
+        result, shape = users[0].output[0], tuple(size or shape[index] for index, size in enumerate(wanted))
+    bias = node.input[2] if len(node.input) > 2 else ""
+    steps = _gemm(graph, activation, _as_matrix(graph, weights), bias, shape, result)
+    steps[2].name = node.name
+    if kinds == ["QuantizeLinear"]:
+        quantize, reshape = users[0], steps[3]
+        graph.nodes.remove(quantize)
+        levels = graph.fresh("levels")
+        reshape.input[0], reshape.output[0] = levels, quantize.output[0]
+        quantize.input[0], quantize.output[0] = steps[2].output[0], levels
+        steps.insert(3, quantize)
+    return steps
+
+
+def _as_matrix(graph: OnnxGraph, weights: onnx.NodeProto) -> str:
+    """The kernel of a 1x1 convolution, dequantized as `[O, C]`."""
+    matrix = graph.fresh("matrix")
+    constant = graph.add_constant(graph.array(weights.input[0])[:, :, 0, 0])
+    graph.nodes.append(make_node("DequantizeLinear", [constant, *weights.input[1:]], matrix, axis=0))
+    return matrix
 
 
 def _as_conv_integer(
@@ -139,7 +183,7 @@ def _as_conv_integer(
     return steps
 
 
-def _shapes(graph: OnnxGraph) -> dict[str, tuple[int, ...]]:
+def inferred_shapes(graph: OnnxGraph) -> dict[str, tuple[int, ...]]:
     """Shapes of the tensors whose every dimension is known."""
     model = onnx.ModelProto()
     model.CopyFrom(graph.model)
@@ -149,7 +193,7 @@ def _shapes(graph: OnnxGraph) -> dict[str, tuple[int, ...]]:
     model.graph.initializer.extend(graph.constants.values())
     inferred = onnx.shape_inference.infer_shapes(model).graph
     found = {}
-    for info in (*inferred.value_info, *inferred.output):
+    for info in (*inferred.input, *inferred.value_info, *inferred.output):
         dims = info.type.tensor_type.shape.dim
         if all(d.HasField("dim_value") for d in dims):
             found[info.name] = tuple(d.dim_value for d in dims)

@@ -26,6 +26,8 @@ _FLOAT = {
     "multiplications": {"Mul"},
     "concatenations": {"Concat"},
 }
+INTEGER_KERNELS = frozenset().union(*_INTEGER.values())
+FLOAT_KERNELS = frozenset().union(*_FLOAT.values())
 
 
 class KernelCount(BaseModel):

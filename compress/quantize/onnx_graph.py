@@ -9,7 +9,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -22,6 +22,7 @@ class OnnxGraph:
         constants: Initializers by name.
         inputs: Names of the graph's inputs.
         outputs: Names of the graph's outputs.
+        captured: Names that subgraphs (of If, Loop, Scan) read, or have for what is their own: they cannot change.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -32,6 +33,7 @@ class OnnxGraph:
         self.inputs = [i.name for i in graph.input]
         self.outputs = [o.name for o in graph.output]
         self.nodes: list[onnx.NodeProto] = list(graph.node)
+        self.captured = frozenset(name for node in self.nodes for name in _names_inside(node))
         self._count = 0
 
     def producers(self) -> dict[str, onnx.NodeProto]:
@@ -39,10 +41,10 @@ class OnnxGraph:
         return {name: node for node in self.nodes for name in node.output if name}
 
     def readers(self) -> dict[str, list[onnx.NodeProto]]:
-        """The nodes that read each tensor."""
+        """The nodes that read each tensor, in their subgraphs too."""
         found: dict[str, list[onnx.NodeProto]] = {}
         for node in self.nodes:
-            for name in dict.fromkeys(n for n in node.input if n):
+            for name in dict.fromkeys(n for n in _reads(node) if n):
                 found.setdefault(name, []).append(node)
         return found
 
@@ -67,7 +69,7 @@ class OnnxGraph:
         return f"edge.{stem}.{self._count}"
 
     def redirect(self, old: str, new: str) -> None:
-        """Lets every reader of `old` read `new`."""
+        """Lets every reader of `old` read `new`, but for subgraphs."""
         for node in self.nodes:
             for index, name in enumerate(node.input):
                 if name == old:
@@ -76,7 +78,7 @@ class OnnxGraph:
     def finish(self) -> onnx.ModelProto:
         """Drops what nothing reads, puts the nodes in order and returns the model."""
         kept = _sorted_nodes(_live_nodes(self.nodes, self.outputs), {*self.inputs, *self.constants})
-        read = {name for node in kept for name in node.input} | set(self.outputs)
+        read = {name for node in kept for name in _reads(node)} | set(self.outputs)
         # Copies first: clearing the containers frees what they hold.
         nodes = [_copy_node(n) for n in kept]
         constants = [_copy_constant(t) for name, t in self.constants.items() if name in read]
@@ -111,18 +113,20 @@ def _live_nodes(nodes: list[onnx.NodeProto], outputs: list[str]) -> list[onnx.No
         node = makers.get(name)
         if node is not None and id(node) not in wanted:
             wanted.add(id(node))
-            pending.extend(node.input)
+            pending.extend(_reads(node))
     return [n for n in nodes if id(n) in wanted]
 
 
 def _sorted_nodes(nodes: list[onnx.NodeProto], known: set[str]) -> list[onnx.NodeProto]:
-    known = {*known, ""}
+    # What a subgraph has of its own is made nowhere out here.
+    made = {name for node in nodes for name in node.output}
+    known = {*known, *(name for node in nodes for name in _names_inside(node) if name not in made), ""}
     done: list[onnx.NodeProto] = []
     waiting = nodes
     while waiting:
         later = []
         for node in waiting:
-            if known.issuperset(node.input):
+            if known.issuperset(_reads(node)):
                 known.update(node.output)
                 done.append(node)
             else:
@@ -142,3 +146,18 @@ def _copy_constant(tensor: onnx.TensorProto) -> onnx.TensorProto:
     copy = onnx.TensorProto()
     copy.CopyFrom(tensor)
     return copy
+
+
+def _reads(node: onnx.NodeProto) -> list[str]:
+    return [*node.input, *_names_inside(node)]
+
+
+def _names_inside(node: onnx.NodeProto) -> Iterator[str]:
+    for graph in _subgraphs(node):
+        yield from (item.name for item in (*graph.input, *graph.output, *graph.initializer))
+        for inner in graph.node:
+            yield from (name for name in (*_reads(inner), *inner.output) if name)
+
+
+def _subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    return [graph for a in node.attribute for graph in ([a.g] if a.HasField("g") else a.graphs)]

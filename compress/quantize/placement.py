@@ -25,6 +25,7 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
+from edge.compress.precision_plan import expanded
 from edge.compress.quantize.observers import ActivationObserver, PerChannelWeightObserver
 
 if TYPE_CHECKING:
@@ -164,8 +165,9 @@ def module_paths(node: Node) -> tuple[str, ...]:
 
 
 def is_kept(node: Node, keep_float: Sequence[str]) -> bool:
-    """Whether a module around the node matches one of the globs."""
-    return any(fnmatchcase(path, glob) for path in module_paths(node) for glob in keep_float)
+    """Whether a module around the node matches one of the globs, or lies in one that does."""
+    globs = expanded(tuple(keep_float))
+    return any(fnmatchcase(path, glob) for path in module_paths(node) for glob in globs)
 
 
 def _clean_path(path: str) -> str:

@@ -12,7 +12,8 @@ Rules, as the build logs of TensorRT 8.5 to 10.3 show them (docs/estimate.md nam
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from edge.compress.quantize.onnx_graph import OnnxGraph, attribute
 from edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from edge.compress.precision_plan import PlannedPrecision
 
@@ -131,7 +132,7 @@ def kernel_graph(model: onnx.ModelProto) -> KernelGraph:
     """Fuses a graph by the rules above.
 
     Raises:
-        ModelError: Shapes cannot be inferred or are not fixed, the graph branches or loops, or two layers share a name.
+        ModelError: Shapes cannot be inferred or are not fixed, or the graph branches or loops.
     """
     return _Fusion(model).result()
 
@@ -139,7 +140,7 @@ def kernel_graph(model: onnx.ModelProto) -> KernelGraph:
 class _Fusion:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.graph = OnnxGraph(model)
-        self.layers = {layer.output: layer for layer in graph_layers(model)}
+        self.layers = {layer.output: layer for layer in _told_apart(graph_layers(model))}
         self.makers = self.graph.producers()
         self.constants = set(self.graph.constants)
         self.sources: dict[str, str] = {}
@@ -165,7 +166,6 @@ class _Fusion:
                 group = self._group(index)
                 taken.update(group)
                 kernels.append(self._kernel(group))
-        _check_names(self.layers.values())
         free = tuple(layer for layer in self.layers.values() if layer.output not in self.made)
         return KernelGraph(tuple(kernels), free, self.sizes, self.inputs, self.outputs, self.places)
 
@@ -289,12 +289,12 @@ def _values(item: onnx.ValueInfoProto) -> int:
     return prod(dim.dim_value for dim in dims)
 
 
-def _check_names(layers: Iterable[GraphLayer]) -> None:
-    seen: set[str] = set()
+def _told_apart(layers: Iterable[GraphLayer]) -> Iterator[GraphLayer]:
+    """Nodes of a foreign graph may share a name; in a table each row needs one, so later ones are numbered."""
+    seen: Counter[str] = Counter()
     for layer in layers:
-        if layer.name in seen:
-            raise ModelError(f"two layers of the graph are called '{layer.name}'", "give each node a name of its own")
-        seen.add(layer.name)
+        seen[layer.name] += 1
+        yield layer if seen[layer.name] == 1 else replace(layer, name=f"{layer.name} ({seen[layer.name]})")
 
 
 def _up(value: int, step: int) -> int:

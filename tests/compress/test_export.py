@@ -11,9 +11,13 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from edge.compress.export import check_graph, export_onnx, largest_error, run_graph
+from edge.compress.export import check_graph, export_onnx, export_program, largest_error, run_graph
+from edge.compress.program_file import pack_program, read_program
+from edge.compress.quantize.dialects import write_s8, write_u8
 from edge.compress.quantize.pt2e import quantize_static
+from edge.compress.quantize.tracing import trace
 from edge.runtime.errors import ModelError
+from tests.compress.quantize.drawn_graphs import Drawing
 
 
 class Net(nn.Module):
@@ -171,3 +175,26 @@ def test_an_invalid_graph_is_refused(graph: onnx.ModelProto) -> None:
         check_graph(broken)
     with pytest.raises(ModelError, match="ONNX Runtime refuses"):
         run_graph(broken, {})
+
+
+def test_int8_is_what_the_graph_says_where_integer_kernels_saturate() -> None:
+    """Without VNNI two products of uint8 and int8 are added in 16 bits, where 255 times 127 twice has no place."""
+    drawing = Drawing({"x": (1, 64, 3, 3)})
+    levels = drawing.constant(np.full((4, 64, 1, 1), 127), np.int8)
+    pair = drawing.constant(np.full(4, 2.0**-6)), drawing.constant(np.zeros(4), np.int8)
+    weight = drawing.node("DequantizeLinear", [levels, *pair], axis=0)
+    s8 = write_s8(drawing.model(drawing.node("Conv", [drawing.quantized("x", 0.5), weight], name="conv")))
+    given: dict[str, Any] = {"x": np.full((1, 64, 3, 3), 127 * 0.5, np.float32)}
+    wanted = np.full((1, 4, 3, 3), 64 * (127 * 0.5) * (127 * 2.0**-6))
+    for graph in (s8, write_u8(s8)):
+        np.testing.assert_array_equal(run_graph(graph, given)[0], wanted)
+
+
+def test_a_program_with_an_operator_that_onnx_lacks_names_its_layer() -> None:
+    outer = nn.Sequential()
+    outer.add_module("inner", Bessel())
+    content = pack_program(trace(nn.Sequential(outer), (torch.zeros(1, 3),)), ["x"], ["y"])
+    with pytest.raises(
+        ModelError, match=r"layer '0\.inner' does not export to ONNX \(operator aten\.special_bessel_j0"
+    ):
+        export_program(read_program(content, "program.pt2"))

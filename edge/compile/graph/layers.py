@@ -7,17 +7,19 @@ from math import prod
 from typing import TYPE_CHECKING
 
 import onnx
+import onnx.inliner
 
-from edge.compress.quantize.onnx_graph import OnnxGraph, attribute
+from edge.compile.graph.mac_rules import MAC_RULES, multiply_accumulates
+from edge.compile.graph.nodes import DEFAULT_DOMAINS
+from edge.compress.quantize.onnx_graph import OnnxGraph
 from edge.runtime.errors import ModelError, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edge.compile.precision.layer_precision import Precision
 
 Shape = tuple[int, ...]
-WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_INTEGER = frozenset({"ConvInteger", "MatMulInteger"})  # on levels, without Q/DQ pairs; the u8 dialect has them
+WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"}) | _INTEGER
 QDQ = frozenset({"QuantizeLinear", "DequantizeLinear"})
 # What a compiler moves a Q or DQ across: they reorder values and change none.
 MOVING = frozenset({"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Slice", "Gather", "Expand"})
@@ -35,7 +37,7 @@ class GraphLayer:
 
     Attributes:
         name: Path of its module, where the graph kept it, or of the tensor that it makes.
-        operator: ONNX operator, such as `Conv`.
+        operator: ONNX operator, such as `Conv`; behind its domain, `my.domain::Conv`, where it is not ONNX's own.
         output: Name of its first output.
         shape: Of its first output.
         macs: Multiply-accumulates of one inference; 0 for all but weighted operators and recurrences.
@@ -67,29 +69,53 @@ def graph_layers(model: onnx.ModelProto) -> tuple[GraphLayer, ...]:
     """Describes every node but Q, DQ, casts and constants, in the order of the graph.
 
     Raises:
-        ModelError: Shapes cannot be inferred, or are not fixed; the message names the tensor.
+        ModelError: Shapes cannot be inferred, or are not fixed; the message names the tensor. Or a branch or loop holds
+            layers, of which nobody knows how often they run.
     """
     reader = _Reader(model)
-    return tuple(reader.describe(node) for node in reader.graph.nodes if node.op_type not in _UNCOUNTED)
+    return tuple(reader.describe(node) for node in reader.graph.nodes if _operator(node) not in _UNCOUNTED)
+
+
+def weighted_layers(model: onnx.ModelProto) -> tuple[GraphLayer, ...]:
+    """Describes convolutions, linear layers and products of matrices alone; shapes of the others need not be fixed.
+
+    Raises:
+        ModelError: As `graph_layers`.
+    """
+    reader = _Reader(model)
+    return tuple(reader.describe(node) for node in reader.graph.nodes if _operator(node) in WEIGHTED)
+
+
+def _operator(node: onnx.NodeProto) -> str:
+    """Its name, behind that of its domain where that is not ONNX's own."""
+    return str(node.op_type) if node.domain in DEFAULT_DOMAINS else f"{node.domain}::{node.op_type}"
 
 
 class _Reader:
     def __init__(self, model: onnx.ModelProto) -> None:
+        model = onnx.inliner.inline_local_functions(model) if model.functions else model
         self.graph = OnnxGraph(model)
+        for node in self.graph.nodes:
+            _check_inside(node)
         self._makers = self.graph.producers()
         self._readers = self.graph.readers()
         self._types = _inferred_types(model)
 
     def describe(self, node: onnx.NodeProto) -> GraphLayer:
+        name, operator = node.name or next(filter(None, node.output), ""), _operator(node)
+        if not node.output[0]:
+            raise ModelError(
+                f"'{name}' ({operator}) leaves out its first result", "export it with names for all results"
+            )
         precision, reason = self._precision(node)
         inputs = [name for name in node.input if name]
         constant = [name for name in inputs if self._is_constant(name)]
         return GraphLayer(
-            name=node.name or node.output[0],
-            operator=node.op_type,
+            name=name,
+            operator=operator,
             output=node.output[0],
             shape=self._shape(node.output[0]),
-            macs=_MACS.get(node.op_type, _none)(node, self._shape),
+            macs=multiply_accumulates(node, operator, self._shape),
             weights=sum(prod(self._shape(name)) for name in constant),
             reads=sum(prod(self._shape(name)) for name in inputs if name not in constant),
             writes=sum(prod(self._shape(name)) for name in node.output if name),
@@ -101,22 +127,28 @@ class _Reader:
         if name in self.graph.constants:
             return tuple(self.graph.constants[name].dims)
         known = self._types.get(name)
-        if known is None or any(not dim.HasField("dim_value") for dim in known.shape.dim):
+        if known is not None and known.HasField("shape") and all(d.HasField("dim_value") for d in known.shape.dim):
+            return tuple(dim.dim_value for dim in known.shape.dim)
+        maker = self._makers.get(name)
+        if maker is not None and maker.domain not in DEFAULT_DOMAINS:
             raise ModelError(
-                f"the shape of tensor '{name}' is not fixed", "export the model with fixed shapes, batch 1"
+                f"the shape of tensor '{name}' is not known: {_operator(maker)} is no operator of ONNX",
+                "write its shape into the graph's value_info",
             )
-        return tuple(dim.dim_value for dim in known.shape.dim)
+        raise ModelError(f"the shape of tensor '{name}' is not fixed", "export the model with fixed shapes, batch 1")
 
     def _is_constant(self, name: str) -> bool:
         """Whether a tensor is a constant, or one that is only moved, cast, quantized or dequantized."""
         node = self._makers.get(name)
         if node is None:
             return name in self.graph.constants
-        return node.op_type in MOVING | _UNCOUNTED and all(self._is_constant(i) for i in node.input if i)
+        return _operator(node) in MOVING | _UNCOUNTED and all(self._is_constant(i) for i in node.input if i)
 
     def _precision(self, node: onnx.NodeProto) -> tuple[Precision, str]:
-        typed = self._float_type(node)
-        if node.op_type not in WEIGHTED:
+        typed, operator = self._float_type(node), _operator(node)
+        if operator in _INTEGER:
+            return "int8", ""
+        if operator not in WEIGHTED:
             readers = self._readers.get(node.output[0], [])
             values = [n for n in node.input if n and self._is_float(n)]
             whole = values and all(self._dequantizer(n) for n in values) and readers
@@ -131,9 +163,9 @@ class _Reader:
     def _dequantizer(self, name: str) -> onnx.NodeProto | None:
         """The DequantizeLinear of INT8 levels behind a tensor, looked for across what only moves values."""
         node = self._makers.get(name)
-        while node is not None and node.op_type in MOVING:
+        while node is not None and _operator(node) in MOVING:
             node = self._makers.get(node.input[0])
-        if node is None or node.op_type != "DequantizeLinear":
+        if node is None or _operator(node) != "DequantizeLinear":
             return None
         return node if self._element(node.input[0]) in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8) else None
 
@@ -151,6 +183,20 @@ class _Reader:
         return int(known.elem_type) if known is not None else onnx.TensorProto.UNDEFINED
 
 
+def _check_inside(node: onnx.NodeProto) -> None:
+    """Refuses layers in branches and loops, which would be left out of every sum."""
+    pending = [graph for a in node.attribute for graph in ([a.g] if a.HasField("g") else a.graphs)]
+    while pending:
+        for inner in pending.pop().node:
+            if _operator(inner) in MAC_RULES:
+                layer = f"layer '{inner.name or inner.output[0]}' ({inner.op_type})"
+                raise ModelError(
+                    f"{layer} lies inside {node.op_type} '{node.name}'",
+                    "export the model without branches and loops",
+                )
+            pending.extend(graph for a in inner.attribute for graph in ([a.g] if a.HasField("g") else a.graphs))
+
+
 def _inferred_types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto.Tensor]:
     try:
         graph = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
@@ -159,40 +205,3 @@ def _inferred_types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto.Tensor]:
             f"the shapes of the graph cannot be inferred ({first_line(error)})", "check it with onnx.checker"
         ) from error
     return {item.name: item.type.tensor_type for item in (*graph.input, *graph.value_info, *graph.output)}
-
-
-def _none(_node: onnx.NodeProto, _shape: Callable[[str], Shape]) -> int:
-    return 0
-
-
-def _convolution(node: onnx.NodeProto, shape: Callable[[str], Shape]) -> int:
-    return prod(shape(node.output[0])) * prod(shape(node.input[1])[1:])
-
-
-def _transposed_convolution(node: onnx.NodeProto, shape: Callable[[str], Shape]) -> int:
-    return prod(shape(node.input[0])) * prod(shape(node.input[1])[1:])
-
-
-def _gemm(node: onnx.NodeProto, shape: Callable[[str], Shape]) -> int:
-    return prod(shape(node.output[0])) * shape(node.input[0])[0 if attribute(node, "transA", 0) else 1]
-
-
-def _matmul(node: onnx.NodeProto, shape: Callable[[str], Shape]) -> int:
-    return prod(shape(node.output[0])) * shape(node.input[0])[-1]
-
-
-def _recurrent(node: onnx.NodeProto, shape: Callable[[str], Shape]) -> int:
-    """Every step of every sequence meets both weight matrices once."""
-    steps = prod(shape(node.input[0])[:-1])
-    return steps * (prod(shape(node.input[1])) + prod(shape(node.input[2])))
-
-
-_MACS: dict[str, Callable[[onnx.NodeProto, Callable[[str], Shape]], int]] = {
-    "Conv": _convolution,
-    "ConvTranspose": _transposed_convolution,
-    "Gemm": _gemm,
-    "MatMul": _matmul,
-    "LSTM": _recurrent,
-    "GRU": _recurrent,
-    "RNN": _recurrent,
-}

@@ -70,6 +70,11 @@ class PrecisionReport(BaseModel):
         """Layers that compute wider than the plan says."""
         return tuple(layer for layer in self.layers if _wider(layer.precision, planned(layer, plan)))
 
+    def with_fp16_allowed(self) -> PrecisionReport:
+        """The same where the compiler may take FP16 for what is not quantized, as TensorRT up to 10 by its flags."""
+        layers = (x.model_copy(update={"precision": "fp16"}) if x.precision == "fp32" else x for x in self.layers)
+        return self.model_copy(update={"source": f"{self.source}, FP16 allowed", "layers": tuple(layers)})
+
     @property
     def unknown(self) -> tuple[LayerPrecision, ...]:
         """Layers of which nothing could be told, neither for nor against."""
@@ -94,8 +99,13 @@ class PrecisionReport(BaseModel):
 
 def describe(layer: LayerPrecision, plan: PrecisionPlan) -> str:
     """One layer that falls short, in words."""
+    return f"{layer.name} is {why_short(layer, plan)}"
+
+
+def why_short(layer: LayerPrecision, plan: PrecisionPlan) -> str:
+    """What is short of one layer, without its name."""
     because = f", {layer.reason}" if layer.reason else ""
-    return f"{layer.name} is {layer.precision}, planned {planned(layer, plan)}{because}"
+    return f"{layer.precision}, planned {planned(layer, plan)}{because}"
 
 
 def planned(layer: LayerPrecision, plan: PrecisionPlan) -> PlannedPrecision:

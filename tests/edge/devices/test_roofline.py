@@ -302,12 +302,12 @@ def test_branches_are_refused() -> None:
         kernel_graph(model)
 
 
-def test_two_layers_of_one_name_are_refused() -> None:
+def test_layers_of_one_name_are_numbered() -> None:
     model = make_graph(X, Y, "a = Relu(x) b = Softmax(a) y = Relu(b)")
     for node in model.graph.node:
         node.name = "same"
-    with pytest.raises(ModelError, match="two layers of the graph are called 'same'"):
-        kernel_graph(model)
+    names = [layer.name for kernel in kernel_graph(model).kernels for layer in kernel.layers]
+    assert names == ["same", "same (2)", "same (3)"]
 
 
 def test_a_device_without_known_rates_is_refused() -> None:
