@@ -14,11 +14,13 @@ CXX_SOURCES := $(shell find runtime/csrc tests/cpp -name '*.cpp' -o -name '*.hpp
 BUILD_INPUTS := pyproject.toml requirements/constraints.txt CMakeLists.txt $(wildcard cmake/*) \
 	$(shell find runtime/csrc -type f 2>/dev/null)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+PREFLIGHT := .venv-preflight
+PREFLIGHT_STAMP := $(PREFLIGHT)/.edge-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help install demo test soak lint bench bench-peers ctest ctest-address ctest-thread cross ctest-aarch64 ctest-nehalem need-aarch64 \
+.PHONY: help install demo test preflight test-preflight soak lint bench bench-peers ctest ctest-address ctest-thread cross ctest-aarch64 ctest-nehalem need-aarch64 \
 	need-nehalem clean
 
 help: ## Show this list
@@ -31,7 +33,12 @@ demo: $(STAMP) ## Train, compress, pack and run a fusion model; open runs/demo/r
 	$(BIN)/edge demo --out $(DEMO_OUT)
 
 test: $(STAMP) ## Run the Python tests that need no GPU and no board
-	$(BIN)/python -m pytest -m "not gpu and not device and not soak"
+	$(BIN)/python -m pytest -m "not gpu and not device and not soak and not preflight"
+
+preflight: $(PREFLIGHT_STAMP) ## Set up .venv-preflight: Torch-TensorRT and TensorRT-RTX without a GPU, for `edge check`
+
+test-preflight: $(PREFLIGHT_STAMP) ## Run the tests that convert and build engines in .venv-preflight; no GPU needed
+	$(PREFLIGHT)/bin/python -m pytest -m "preflight and not gpu" tests/preflight
 
 soak: $(STAMP) ## Run the live runtime under faults in real time for ten minutes (EDGE_SOAK_S=seconds); nothing may grow
 	$(BIN)/python -m pytest -m soak tests/soak
@@ -86,7 +93,17 @@ $(STAMP): $(BUILD_INPUTS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --quiet --upgrade pip || echo "pip could not be upgraded; going on with the one at hand"
 	$(PIP) install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
-		-c requirements/constraints.txt -e ".[train,cpu,camera,audio,mcap,dev]"
+		-c requirements/constraints.txt -e ".[train,cpu,camera,audio,mcap,signing,dev]"
+	@touch $@
+
+# With --no-deps, because the packages' own pins contradict each other; see requirements/preflight.txt.
+$(PREFLIGHT_STAMP): $(BUILD_INPUTS) requirements/preflight.txt
+	@$(call require_tools)
+	@test -x $(PREFLIGHT)/bin/python || $(PYTHON) -m venv $(PREFLIGHT)
+	$(PREFLIGHT)/bin/python -m pip install --quiet --disable-pip-version-check \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c requirements/constraints.txt \
+		-e ".[train,cpu,signing]" pytest pytest-timeout hypothesis packaging filelock
+	$(PREFLIGHT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/preflight.txt
 	@touch $@
 
 comma := ,
