@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # edge.cli.<verb> holds a function of the verb's name.
-VERBS = ("demo", "train", "compress", "run", "verify", "inspect")
-IMPORT_NOISE = ("torchao", "torch.utils._pytree")  # warn of CUDA libraries that a CPU build lacks
+VERBS = ("demo", "train", "compress", "check", "estimate", "build", "run", "verify", "inspect", "sign", "doctor")
+# They warn of CUDA libraries that a CPU build lacks.
+IMPORT_NOISE = ("torchao", "torch.utils._pytree", "torch_tensorrt", "py.warnings")
 INTERRUPTED = 130  # as shells say of Ctrl-C
 
 app = typer.Typer(

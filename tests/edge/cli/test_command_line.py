@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
 
 from edge.cli import VERBS, app, main
 from edge.runtime.bundle import Bundle
-from edge.runtime.errors import ConfigError, GateError
+from edge.runtime.errors import BundleError, ConfigError, GateError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -77,24 +78,43 @@ def test_verify_accepts_a_whole_bundle_and_refuses_other_answers(
     assert done.exit_code == 0
     assert json.loads(done.stdout) == {
         "id": Bundle.open(small_bundle).id,
-        "deviation": {"fp32": 0.0},
-        "tolerance": {"fp32": 1e-4, "s8": 0.03, "u8": 0.03},
+        "signature": {"state": "unsigned", "key_id": None, "key_name": None},
+        "goldens": [
+            {"dialect": "fp32", "engine": "onnxruntime-cpu/fp32", "deviation": 0.0, "allowed": 1e-4, "ok": True}
+        ],
         "ok": True,
     }
     original = Bundle.golden_outputs
 
-    def shifted(self: Bundle, dialect: str) -> list[dict[str, object]]:
-        return [{k: v + 0.5 for k, v in case.items()} for case in original(self, dialect)]
+    for shift, deviation in ((0.5, None), (float("nan"), "inf"), (float("inf"), "inf")):
 
-    monkeypatch.setattr(Bundle, "golden_outputs", shifted)
-    failed = CliRunner().invoke(app, ["verify", str(small_bundle)])
-    assert isinstance(failed.exception, GateError)
+        def shifted(self: Bundle, dialect: str, by: float = shift) -> list[dict[str, object]]:
+            return [{k: v + by for k, v in case.items()} for case in original(self, dialect)]
+
+        monkeypatch.setattr(Bundle, "golden_outputs", shifted)
+        failed = CliRunner().invoke(app, ["verify", str(small_bundle)])
+        assert isinstance(failed.exception, GateError), shift
+        assert deviation is None or deviation in failed.stdout
+
+
+def test_goldens_of_another_graph_are_no_goldens(small_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Bundle.golden_outputs
+    changes: tuple[Callable[[list[Any]], list[Any]], ...] = (
+        lambda cases: cases[:1],
+        lambda cases: [{k: v for k, v in case.items() if k != "events"} for case in cases],
+        lambda cases: [{k: v[..., :1] for k, v in case.items()} for case in cases],
+    )
+    for change in changes:
+        monkeypatch.setattr(Bundle, "golden_outputs", lambda self, d, change=change: change(original(self, d)))
+        done = CliRunner().invoke(app, ["verify", str(small_bundle)])
+        assert isinstance(done.exception, BundleError)
+        assert "holds other tensors than its graph gives" in str(done.exception)
 
 
 def test_inspect_tells_what_is_inside(small_bundle: Path) -> None:
     done = CliRunner().invoke(app, ["inspect", str(small_bundle)])
     assert done.exit_code == 0
-    for word in ("small", "no_camera", "graph.fp32.onnx", "teacher"):
+    for word in ("small", "no_camera", "graph.fp32.onnx", "teacher", "Signature: unsigned;"):
         assert word in done.stdout
 
 
