@@ -11,9 +11,9 @@ import yaml
 from edge.report.contents import Report, RuntimeReport
 from edge.report.figures import ReportFigures
 from edge.report.publish import HTML_NAME, JSON_NAME, write_report, write_report_json
+from edge.run_engine import RunEngine, open_engine
 from edge.runtime.atomic import atomic_folder
 from edge.runtime.capabilities import require_module
-from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine, choose_dialect
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import ConfigError
 from edge.runtime.faults.source import FaultySource
@@ -57,36 +57,6 @@ class Recording:
     jpeg_quality: int | None = None
 
 
-@dataclass(frozen=True)
-class RunEngine:
-    """What runs the graph, and why that one."""
-
-    engine: OnnxRuntimeEngine
-    reason: str
-
-
-def open_engine(bundle: Bundle, dialect: str | None = None, threads: int = 1) -> RunEngine:
-    """Loads the graph that suits this host, or the one that is asked for.
-
-    Raises:
-        BundleError: The bundle has no such graph.
-        ModelError: It does not load.
-    """
-    chosen, reason = (dialect, "asked for") if dialect else _suiting(bundle)
-    engine = OnnxRuntimeEngine(
-        bundle.graph(chosen),
-        chosen,
-        threads=threads,
-        model_io=bundle.model_io,
-    )
-    return RunEngine(engine, reason)
-
-
-def _suiting(bundle: Bundle) -> tuple[str, str]:
-    choice = choose_dialect(bundle.dialects)
-    return choice.dialect, choice.reason
-
-
 def run_bundle(
     bundle: Bundle,
     source: Source,
@@ -106,7 +76,7 @@ def run_bundle(
         source: What it is run on; faults of a `FaultySource` stand in the report.
         out: The folder; an earlier run's is replaced, any other is refused.
         settings: Pace and length; virtual time where they are not given.
-        engine: Runs the graph; that which suits this host where it is not given.
+        engine: Runs the graph; that which suits this host where it is not given (`edge.run_engine`).
         recording: Also records the samples and the results.
         html: Also writes `report.html`.
         on_plan: Called with what the run may take, before anything flows.
@@ -142,7 +112,7 @@ def run_bundle(
             title=f"{bundle.manifest.name}: run",
             data=source.description,
             runtime=runtime,
-            environment=describe_host(threads={"engine": chosen.engine.threads}),
+            environment=describe_host(threads={"engine": chosen.threads}),
             notes=(
                 *_notes(bundle.manifest, source, chosen, trace),
                 *_pace_notes(source.rig, bundle.model_io.modalities),
@@ -235,7 +205,8 @@ def _faults(source: Source) -> tuple[Fault, ...]:
 
 def _notes(manifest: Manifest, source: Source, engine: RunEngine, trace: Trace) -> tuple[str, ...]:
     data = manifest.data
-    notes = [f"Graph {engine.engine.name}: {engine.reason}.", *_recording_notes(source)]
+    told = (f"{note[:1].upper()}{note[1:]}." for note in engine.notes)
+    notes = [f"Graph {engine.engine.name}: {engine.reason}.", *told, *_recording_notes(source)]
     if data.kind == "none":
         notes.append("The model is untrained: its detections and events mean nothing.")
     elif data.kind == "simulated" and not is_simulated(source):
@@ -288,7 +259,8 @@ def _resolved(bundle: Bundle, source: Source, settings: RunSettings, engine: Run
         "bundle": {"name": bundle.manifest.name, "id": bundle.id},
         "source": source.description,
         "engine": engine.engine.name,
-        "threads": engine.engine.threads,
+        "engine_reason": engine.reason,
+        "threads": engine.threads,
         "realtime": settings.realtime,
         "duration_s": settings.duration_s,
         "memory_limit": settings.memory_limit,

@@ -127,6 +127,7 @@ class Workbench:
             stages=[stage.record for stage in stages],
             calibration_digest=last.artifact.calibration_digest,
             seed=self.project.train.seed,
+            program=last.program,
         )
         return pack_bundle(out, contents)
 

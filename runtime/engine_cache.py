@@ -100,17 +100,24 @@ class EngineCache:
         Raises:
             BundleError: As `find`.
         """
-        fitting = (r for r in self.entries() if not key.model_copy(update={"flags": r.key.flags}).differences(r.key))
+        fitting = (record for record in self.entries() if not _built_like(key, record).differences(record.key))
         newest = max(fitting, key=lambda record: record.built_at, default=None)
         return self.find(newest.key) if newest is not None else None
 
-    def explain(self, key: EngineKey) -> str:
-        """Why there is no engine for a key: what the nearest one has that is not as here."""
+    def explain(self, key: EngineKey, *, however_built: bool = False) -> str:
+        """Why there is no engine for a key: what the nearest one has that is not as here.
+
+        Args:
+            key: What is asked for.
+            however_built: As `find_newest` has it: flags are no difference.
+        """
         if os.path.lexists(self.path_of(key)):
             return "there is an engine for this key"
-        others = [(key.differences(record.key), record) for record in self.entries()]
-        if not others:
-            return "no engine was built on this machine yet"
+        records = tuple(self.entries())
+        if not records:
+            broken = self._folders()
+            return "none of the engines here is in order" if broken else "no engine was built on this machine yet"
+        others = [((_built_like(key, r) if however_built else key).differences(r.key), r) for r in records]
         differences, record = min(others, key=lambda other: _distance(other[0], other[1], key))
         return f"no engine here fits; the nearest, built {record.built_at}, differs: {', '.join(differences)}"
 
@@ -123,21 +130,32 @@ class EngineCache:
         """
         _check_record(key, plan, record)
         path = self.path_of(key)
+        self.folder(ENGINES)
         try:
-            for folder in (self.root, self.root / ENGINES):
-                folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
-            self._check_folders()
             with atomic_folder(path) as partial:
                 _write(partial / PLAN, plan)
                 _write(partial / RECORD, record.to_bytes())
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not path.exists():
-                raise BundleError(
-                    f"the engine cannot be kept in {self.root} ({error.strerror})",
-                    f"make room, or set {CACHE_VARIABLE}",
-                ) from error
+                raise self._unwritable(error) from error
             logger.info("another process has stored the engine of the same key at the same moment")
         return CachedEngine(path, record, plan)
+
+    def folder(self, name: str) -> Path:
+        """A folder of the cache; where it is not there it is made, for this user alone.
+
+        Raises:
+            BundleError: It cannot be made, or the cache is open to others.
+        """
+        path = self.root / name
+        try:
+            for folder in (self.root, path):
+                folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        for folder in (self.root, path):
+            _check_owner(folder, folder.lstat(), is_folder=True)
+        return path
 
     def entries(self) -> Iterator[EngineRecord]:
         """Records of all engines that are in order, by their folder's name; the others are logged."""
@@ -178,9 +196,19 @@ class EngineCache:
         _check_provenance(record, f"the engine in {path}")
         return record
 
+    def _unwritable(self, error: OSError) -> BundleError:
+        return BundleError(
+            f"engines cannot be kept in {self.root} ({error.strerror})",
+            f"make room or mend its permissions, or set {CACHE_VARIABLE} to another folder",
+        )
+
     def _check_folders(self) -> None:
         for folder in (self.root, self.root / ENGINES):
             _check_owner(folder, folder.lstat(), is_folder=True)
+
+
+def _built_like(key: EngineKey, record: EngineRecord) -> EngineKey:
+    return key.model_copy(update={"flags": record.key.flags})
 
 
 def _check_record(key: EngineKey, plan: bytes, record: EngineRecord) -> None:

@@ -102,6 +102,11 @@ class Fusion:
         self._decoder = Decoder(bundle.model_io, rig)
         self._engine = engine
 
+    @property
+    def engine(self) -> Engine:
+        """Runs the graph at present."""
+        return self._engine
+
     def use(self, engine: Engine) -> None:
         """Goes on with another engine of the same graph, because the old one has failed."""
         self._engine = engine

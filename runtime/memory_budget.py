@@ -19,6 +19,7 @@ from edge.runtime.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from edge.runtime.engines.base import Engine
     from edge.runtime.model_io import ModelIO
     from edge.runtime.rig import Rig, Stream
 
@@ -27,6 +28,11 @@ _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, 
 _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 _POINT_BYTES = 4 * 4 + 4  # x, y, z, reflectance and the time of each point
 _FLOAT_BYTES = 4
+# What engines that run on a device tell of themselves, and what that is for people.
+_ON_DEVICE = {
+    "device_memory_bytes": "temporaries of the engine, on the device",
+    "buffer_bytes": "tensors of the engine, on the device and for it",
+}
 
 
 class Kept(NamedTuple):
@@ -114,6 +120,17 @@ def plan_memory(rig: Rig, model_io: ModelIO, kept: Mapping[str, Kept], core_byte
     items.append(MemoryItem("the model's input tensors", 2 * tensors * _FLOAT_BYTES))  # the engine may copy them
     items.append(MemoryItem("rings, histories and sets of the core", core_bytes))
     return MemoryPlan(tuple(items))
+
+
+def with_engine(plan: MemoryPlan, engine: Engine) -> MemoryPlan:
+    """Adds what an engine holds outside of the memory that is counted as the process's own, where it tells.
+
+    A TensorRT engine has `device_memory_bytes` and `buffer_bytes`; one on the CPU has neither, and nothing is added. On
+    a board all of it comes out of the one memory; beside a graphics card the plan is an upper bound. The engine's
+    weights and CUDA's own needs are not in it.
+    """
+    told = {what: getattr(engine, name, None) for name, what in _ON_DEVICE.items()}
+    return MemoryPlan((*plan.items, *(MemoryItem(what, size) for what, size in told.items() if size is not None)))
 
 
 def with_process(plan: MemoryPlan) -> MemoryPlan:

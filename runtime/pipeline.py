@@ -21,7 +21,7 @@ from edge.runtime.live.clock import HostClock
 from edge.runtime.live.feeder import Feeder
 from edge.runtime.live.read_ahead import ReadAhead, frames_ahead
 from edge.runtime.live.runtime import Runtime
-from edge.runtime.memory_budget import Kept, plan_memory, with_process
+from edge.runtime.memory_budget import Kept, plan_memory, with_engine, with_process
 from edge.runtime.run_steps import RunSteps
 from edge.runtime.states import choose_state
 from edge.runtime.synchronize.live import LiveSynchronizer
@@ -112,6 +112,8 @@ class Pipeline:
     def plan_memory(self) -> MemoryPlan:
         """What the run may take: the process with the engine loaded, measured, and every buffer, computed.
 
+        What an engine holds on a device is in it as far as the engine tells.
+
         The engine runs once, on nothing, so that what it allocates by then is in it.
 
         Raises:
@@ -121,7 +123,8 @@ class Pipeline:
         live = LiveSynchronizer.memory(self._rig, self._streams, self._windows_ns)
         ahead = frames_ahead(self._rig, self._streams) if self._settings.realtime else {}
         kept = {name: self._kept(name, live.frames[name] + ahead.get(name, 0)) for name in self._streams}
-        return with_process(plan_memory(self._rig, self._fusion.model_io, kept, live.bytes))
+        plan = plan_memory(self._rig, self._fusion.model_io, kept, live.bytes)
+        return with_process(with_engine(plan, self._fusion.engine))
 
     def _kept(self, stream: str, samples: int) -> Kept:
         window_ns = self._windows_ns.get(stream, 0)

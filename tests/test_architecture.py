@@ -11,7 +11,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("runtime", "calibration", "compress", "edge")  # each may import those before it
 BEYOND_RUNTIME = {"torch", "torchao", "onnx", "onnxscript", "onnxruntime", "transformers", "tensorrt", "cv2"}
-BEYOND_RUNTIME |= {"soundfile", "matplotlib", "jinja2", "scipy", "safetensors", "accelerate", "pandas"}
+BEYOND_RUNTIME |= {
+    "tensorrt_rtx",
+    "cuda",
+    "cryptography",
+    "torch_tensorrt",
+    "soundfile",
+    "matplotlib",
+    "jinja2",
+    "scipy",
+    "safetensors",
+    "accelerate",
+    "pandas",
+}
 BEYOND_RUNTIME |= {"mcap", "mcap_protobuf", "mcap_ros2", "foxglove_schemas_protobuf", "google", "lz4", "zstandard"}
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
 MAX_LINES = 400

@@ -21,7 +21,17 @@ HEAVY = (
     "jinja2",
     "scipy",
     "soundfile",
+    "cryptography",
+    "tensorrt",
+    "tensorrt_rtx",
     *_MCAP,
+)
+# What a board runs of the compiler: building and verifying engines needs TensorRT and nothing of the training side.
+ON_A_BOARD = (
+    "edge.compile.board.engine",
+    "edge.compile.board.host",
+    "edge.compile.board.verification",
+    "edge.run_engine",
 )
 RUNTIME_MODULES = sorted(
     "edge." + ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -51,7 +61,7 @@ def test_importing_the_whole_runtime_loads_nothing_heavy(tmp_path: Path) -> None
     assert _loaded_by(*RUNTIME_MODULES, cwd=tmp_path) == []
 
 
-@pytest.mark.parametrize("module", ["edge.cli", "edge.report", "edge.report.table"])
+@pytest.mark.parametrize("module", ["edge.cli", "edge.report", "edge.report.table", *ON_A_BOARD])
 def test_the_command_and_the_report_load_nothing_heavy(module: str, tmp_path: Path) -> None:
     assert _loaded_by(module, cwd=tmp_path) == []
 

@@ -14,7 +14,7 @@ import pytest
 import edge
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("demo", "train", "compress", "run", "inspect", "verify")
+VERBS = (*("demo", "train", "compress", "check", "estimate", "build", "run", "inspect", "verify", "sign", "doctor"),)
 ROUNDS = 7
 HELP_LIMIT = 1.5
 NOISE = 0.15  # added to the limit for a machine that others use too

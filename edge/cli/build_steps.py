@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from edge.compress.latency import StageTimings, time_stages
 from edge.data.street import prepare_dataset
-from edge.fused_run import open_engine, run_bundle
+from edge.fused_run import run_bundle
 from edge.project import StreetData
 from edge.report.contents import Report, StageReport, headline_of
 from edge.report.figures import ReportFigures
 from edge.report.moments import fused_moments
 from edge.report.publish import write_report
+from edge.run_engine import open_engine
 from edge.runtime.environment import describe_host
 from edge.runtime.sources.simulator import SimulatorSource
 from edge.workbench import Workbench, open_workbench
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from edge.cli.progress import Steps
     from edge.compress.measure import MeasuredStage
+    from edge.compress.record import StageRecord
     from edge.project import Project
     from edge.report.contents import RuntimeReport
     from edge.report.figures import FusedFrame
@@ -112,5 +114,12 @@ def build_report(
         stages=tuple(rows),
         runtime=run,
         environment=describe_host(seed=bench.project.train.seed, threads={"engine": 1}),
-        notes=NOTES,
+        notes=(*NOTES, *stage_notes(stages[-1].record)),
     )
+
+
+def stage_notes(stage: StageRecord) -> tuple[str, ...]:
+    """What the last stage could not do, in words."""
+    left, why_not = stage.notes.get("left_float", {}), stage.notes.get("no_program")
+    kept = tuple(f"{layer} stays float: there is no INT8 rule for {operator}." for layer, operator in left.items())
+    return kept if why_not is None else (*kept, f"The bundle has no program for Torch-TensorRT: {why_not}.")

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.cli.engine_choice import EngineName
+from edge.cli.trust import RequireSignature, TrustedKeyFiles, open_trusted, signature_line
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -28,9 +31,14 @@ def run(
         bool, typer.Option("--realtime/--fast", help="At the recording's pace, or in repeatable virtual time.")
     ] = False,
     dialect: Annotated[
-        str | None, typer.Option("--dialect", help="Graph to run: s8, u8, fp32; by default what suits this host.")
+        str | None,
+        typer.Option("--dialect", help="Graph to run: s8, s8f16, u8, fp32; by default what suits this host."),
     ] = None,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Of the engine.")] = 1,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Of ONNX Runtime.")] = 1,
+    choice: Annotated[
+        EngineName, typer.Option("--engine", help="What runs the model; auto: TensorRT where an engine was built.")
+    ] = EngineName.auto,
+    device: Annotated[int, typer.Option("--device", min=0, help="Index of the CUDA device, for TensorRT.")] = 0,
     compute_ms: Annotated[
         float, typer.Option("--compute-ms", min=0, help="What the model takes in virtual time.")
     ] = 10.0,
@@ -67,6 +75,8 @@ def run(
         str | None,
         typer.Option("--memory-limit", help="Such as 512MB; a run that might take more is refused before it starts."),
     ] = None,
+    require_signature: RequireSignature = False,
+    trusted_key: TrustedKeyFiles = None,
     html: Annotated[bool, typer.Option("--html", help="Also write report.html; needs jinja2 and matplotlib.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the run's figures as JSON.")] = False,
 ) -> None:
@@ -81,20 +91,21 @@ def run(
     from rich.console import Console
 
     from edge.cli.run_inputs import open_recording, open_source, recording_options, with_faults
-    from edge.fused_run import check_replaceable, open_engine, run_bundle
+    from edge.fused_run import check_replaceable, run_bundle
+    from edge.run_engine import open_engine
     from edge.run_limits import RunLimits, best_state, check_limits
-    from edge.runtime.bundle import Bundle
+    from edge.runtime.engines.tensorrt import RunnerConfig
     from edge.runtime.memory_budget import parse_size
     from edge.runtime.pipeline import RunSettings
 
     check_replaceable(out)
     recording = open_recording(record, record_jpeg)
-    opened = Bundle.open(bundle)
+    opened = open_trusted(bundle, require_signature, trusted_key)
     opened_source = open_source(source, opened, duration, recording_options(source, topics or [], rig, opened))
     given = with_faults(opened_source, fault or [], fault_seed)
     limits = RunLimits(max_gap_s=max_gap, min_complete=min_complete, max_recovery_s=max_recovery)
     limits.check_answerable(given)
-    engine = open_engine(opened, dialect, threads)
+    engine = open_engine(opened, dialect, threads, choice.value, RunnerConfig(device=device))
     limit = None if memory_limit is None else parse_size(memory_limit)
     settings = RunSettings(realtime=realtime, duration_s=duration, compute_ms=compute_ms, memory_limit=limit)
     with Console(stderr=True).status(f"Fusing {given.description[:60]} ...") as status:
@@ -109,6 +120,7 @@ def run(
     if as_json:
         typer.echo(json.dumps(report.model_dump(mode="json", by_alias=True)))
     else:
+        typer.echo(signature_line(opened.signature))
         _print(report, out, record)
     check_limits(report, limits, best_state(given, opened))
 

@@ -87,7 +87,7 @@ class LoadedPlan:
             raise self.error("does not start", "run `edge doctor`")
         self.engine = _made(lambda: self.runtime.deserialize_cuda_engine(plan))
         if self.engine is None:
-            remedy = "build it again here with `edge build`: it runs only with the TensorRT and on the device it is for"
+            remedy = "build it here with `edge build --again`: it runs only with its own TensorRT and device"
             raise self.error("does not read this engine", remedy)
         self.context = _made(self.engine.create_execution_context)
         if self.context is None:

@@ -57,7 +57,8 @@ class Runtime:
         rig: The sensors that deliver; with a bundle, those that it lacks are taken from the bundle and stay silent.
         engine: Runs one of the bundle's graphs; a fusion has its own.
         streams: Those that will be pushed; all that the rig has by default.
-        reopen: Makes a new engine after the old one has failed three times in a row; None: the run then ends.
+        reopen: Makes a new engine after the old one has failed three times in a row, which is closed first if it has
+            a `close`; None: the run then ends.
         results: Results that may wait to be iterated, and for callbacks; then the oldest gives way.
         depth: Matched sets that may wait for the model; with 1 it always gets the latest.
         clock: Another than the host's CLOCK_MONOTONIC: a recording's, or one that tests move.

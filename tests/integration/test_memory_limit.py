@@ -25,7 +25,8 @@ FAULTS = [
 CODE = """
 import json, sys
 from pathlib import Path
-from edge.fused_run import open_engine, run_bundle
+from edge.fused_run import run_bundle
+from edge.run_engine import open_engine
 from edge.runtime.bundle import Bundle
 from edge.runtime.memory_budget import resident_bytes
 from edge.runtime.pipeline import RunSettings

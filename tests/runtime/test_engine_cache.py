@@ -288,6 +288,73 @@ def test_an_engine_of_the_same_graph_is_nearest_then_the_fewest_differences_then
         assert f"built {built_at}, differs: {', '.join(KEY.differences(key))}" in cache.explain(KEY)
 
 
+def _store(cache: EngineCache, built_at: str, **changes: Any) -> Path:
+    key, plan = _other(**changes), PLAN + built_at.encode()
+    return cache.store(key, plan, _record(key, plan, built_at=built_at)).path
+
+
+def test_a_run_takes_the_newest_engine_however_it_was_built(cache: EngineCache) -> None:
+    assert cache.find_newest(KEY) is None
+    for hour, mib in ((11, 256), (13, 1024), (12, 512)):
+        _store(cache, f"2026-09-30T{hour}:00:00Z", flags={"workspace_mib": mib})
+    _store(cache, "2026-12-01T00:00:00Z", library_version="10.3.0")
+    _store(cache, "2026-12-01T00:00:00Z", graph_sha256="2" * 64)
+    _store(cache, "2026-12-01T00:00:00Z", jetpack=None)
+    for asked in (KEY, _other(flags={})):
+        found = cache.find_newest(asked)
+        assert found is not None
+        assert found.record.key.flags == {"workspace_mib": 1024}
+        assert found.plan == PLAN + b"2026-09-30T13:00:00Z"
+    assert cache.find_newest(_other(device="AGX Orin 64GB")) is None
+
+
+def test_the_newest_engine_is_checked_like_any_other(cache: EngineCache) -> None:
+    """The older one is no way out: that the newest was altered has to be known."""
+    _store(cache, "2026-09-30T11:00:00Z", flags={"workspace_mib": 256})
+    newest = _store(cache, "2026-09-30T13:00:00Z", flags={"workspace_mib": 1024})
+    _flip(newest / "engine.plan")
+    with pytest.raises(BundleError, match=r"engine\.plan was altered"):
+        cache.find_newest(KEY)
+    (newest / "record.json").write_text("{")
+    found = cache.find_newest(KEY)
+    assert found is not None and found.record.key.flags == {"workspace_mib": 256}
+
+
+def test_how_an_engine_was_built_is_no_reason_for_a_run(cache: EngineCache) -> None:
+    _store(cache, "2026-09-30T11:00:00Z", flags={"workspace_mib": 256, "fp16": True}, library_version="10.3.0")
+    asked = _other(flags={})
+    assert cache.explain(asked).endswith(
+        "10.7.0 here, flag fp16: True there, none here, flag workspace_mib: 256 there, none here"
+    )
+    assert cache.explain(asked, however_built=True).endswith("differs: TensorRT 10.3.0 there, 10.7.0 here")
+
+
+def test_engines_that_are_not_in_order_are_not_called_none(cache: EngineCache, stored: Path) -> None:
+    (stored / "record.json").write_text("{")
+    assert cache.explain(_other(jetpack="6.1")) == "none of the engines here is in order"
+
+
+def test_folders_of_the_cache_are_their_owners_alone(cache: EngineCache) -> None:
+    before = os.umask(0o000)
+    try:
+        folder = cache.folder("timings")
+    finally:
+        os.umask(before)
+    assert folder == cache.root / "timings" == cache.folder("timings")
+    assert {path.stat().st_mode & 0o777 for path in (cache.root, folder)} == {0o700}
+    folder.chmod(0o770)
+    with pytest.raises(BundleError, match=r"others may write .*timings"):
+        cache.folder("timings")
+    folder.rmdir()
+    folder.symlink_to(cache.root.parent)
+    with pytest.raises(BundleError, match="no folder of its own"):
+        cache.folder("timings")
+    folder.unlink()
+    folder.write_text("a file")
+    with pytest.raises(BundleError, match=r"engines cannot be kept in .*File exists.*EDGE_CACHE"):
+        cache.folder("timings")
+
+
 def test_the_cache_lies_where_the_variables_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("EDGE_CACHE", raising=False)

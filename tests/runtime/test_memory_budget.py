@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from edge.runtime.memory_budget import (
     payload_bytes,
     plan_memory,
     resident_bytes,
+    with_engine,
     with_process,
 )
 from edge.runtime.model_io import ImageInput, LogMelInput, ModelIO, PresentInput, RawOutput
@@ -57,6 +60,29 @@ def test_sweeps_that_are_deskewed_take_room() -> None:
     rig = Rig(schema=1, anchor="lidar", streams=moving, deskew=Deskew(motion="wheels"))
     kept = {"lidar": Kept(10), "camera": Kept(10)}
     assert plan_memory(rig, IO, kept).total - plan_memory(RIG, IO, kept).total == 2 * payload_bytes(LIDAR)
+
+
+class OnDevice:
+    """What tells of the memory of an engine on a device."""
+
+    name, device_memory_bytes, buffer_bytes = "on a device", 300 << 20, 5 << 20
+
+    def run(self, inputs: Any) -> Any:
+        raise NotImplementedError
+
+
+class OnCpu:
+    name, run = "on the CPU", OnDevice.run
+
+
+def test_what_an_engine_holds_on_a_device_is_part_of_the_plan() -> None:
+    plan = plan_memory(RIG, IO, {})
+    assert with_engine(plan, OnCpu()) == plan
+    whole = with_engine(plan, OnDevice())
+    assert whole.total - plan.total == 305 << 20
+    assert [(item.bytes >> 20, item.measured) for item in whole.items[-2:]] == [(300, False), (5, False)]
+    with pytest.raises(ConfigError, match=r"largest part is temporaries of the engine, on the device with 300\.0 MiB"):
+        whole.check(256 << 20)
 
 
 def test_over_the_limit_the_largest_part_is_named() -> None:

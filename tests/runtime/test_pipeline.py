@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from edge.runtime.bundle import Bundle
-from edge.runtime.errors import BundleError, ModelError, SourceError
+from edge.runtime.errors import BundleError, ConfigError, ModelError, SourceError
 from edge.runtime.pipeline import Pipeline, RunSettings
 from edge.runtime.rig import Rig
 from edge.runtime.sample import AudioChunk, Image, PointCloud, Sample
 from edge.runtime.simulate.rig import street_rig
 from edge.runtime.sinks.jsonl import JsonlSink
+from tests.runtime.engines.simulated_board import SimulatedBoard
+from tests.runtime.engines.simulated_tensorrt import SCRATCH_BYTES, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -346,3 +348,16 @@ def test_an_empty_source_gives_an_empty_run(bundle: Bundle) -> None:
         trace = Pipeline(bundle, nothing, ScriptedEngine(), settings=RunSettings(realtime=realtime)).run()
         assert (trace.anchors, trace.fused) == (0, 0)
         assert trace.summary()["max_gap_s"] is None
+
+
+def test_an_engine_on_a_device_is_in_the_plan_and_under_the_limit(bundle: Bundle) -> None:
+    board = SimulatedBoard(integrated=True)
+    with board.open(make_plan(bundle.graph("fp32")), model_io=bundle.model_io) as engine:
+        plans = [Pipeline(bundle, ScriptedSource(1), e).plan_memory() for e in (engine, ScriptedEngine())]
+        told = {item.what: item.bytes for item in plans[0].items}
+        assert told["temporaries of the engine, on the device"] == SCRATCH_BYTES
+        assert told["tensors of the engine, on the device and for it"] == engine.buffer_bytes > 1 << 18
+        assert told.keys() - {item.what for item in plans[1].items} == set(list(told)[-2:])
+        settings = RunSettings(memory_limit=plans[0].total // 2)
+        with pytest.raises(ConfigError, match="the run may take"):
+            Pipeline(bundle, ScriptedSource(1), engine, settings=settings).run()

@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 
 from tests.runtime.engines.cuda_names import DeviceError, Status
+from tests.runtime.engines.simulated_inspector import Inspection, Inspector, LayerInformationFormat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,15 +93,17 @@ class SimulatedTensorRT:
     Attributes:
         alive: All runtimes, engines and contexts that still exist.
         refuses: Names of calls that fail.
+        inspection: What its engine inspectors say.
     """
 
     DataType, TensorIOMode, TensorLocation, TensorFormat = DataType, TensorIOMode, TensorLocation, TensorFormat
-    ILogger = Logger
+    ILogger, LayerInformationFormat = Logger, LayerInformationFormat
 
     def __init__(self, cuda: SimulatedCuda, version: str = "10.3.0") -> None:
         self.cuda, self.__version__ = cuda, version
         self.alive: weakref.WeakSet[Any] = weakref.WeakSet()
         self.refuses: set[str] = set()
+        self.inspection = Inspection()
 
     def Runtime(self, logger: Logger) -> Runtime:
         """Makes one; like the bindings, raises where the library gives none."""
@@ -150,7 +153,7 @@ class Engine:
     """Weights and kernels."""
 
     def __init__(self, runtime: Runtime, header: dict[str, Any], graph: bytes) -> None:
-        self.runtime, self.header, self.trt = runtime, header, runtime.trt
+        self.runtime, self.header, self.trt, self._graph = runtime, header, runtime.trt, graph
         self.session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         self._inputs = {item.name: item for item in self.session.get_inputs()}
         self._tensors = {**self._inputs, **{item.name: item for item in self.session.get_outputs()}}
@@ -179,6 +182,9 @@ class Engine:
 
     def get_tensor_profile_shape(self, name: str, profile: int) -> list[list[int]]:
         return list(self.header["profiles"][name])
+
+    def create_engine_inspector(self) -> Inspector:
+        return Inspector(self.trt.inspection, self._graph)
 
     def create_execution_context(self) -> Context | None:
         """The context; None, and an error in the log, where its memory is not to be had."""
