@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge.compress.program_file import Program
+    from edge.compress.program.file import Program
 
 OPSET = 18
 logger = logging.getLogger(__name__)

@@ -12,11 +12,11 @@ from edge.compress.evaluation import evaluate
 from edge.compress.export import export_onnx
 from edge.compress.fitting import set_layout
 from edge.compress.mac_count import macs
-from edge.compress.program_file import pack_program
+from edge.compress.program.file import pack_program
 from edge.compress.quantize.dialects import write_s8, write_u8
 from edge.compress.quantize.half_regions import write_half
-from edge.compress.quantize.left_float import left_float
 from edge.compress.quantize.tracing import trace
+from edge.compress.quantize.unquantized import left_float
 from edge.compress.record import StageRecord
 from edge.compress.stage import QuantizeStage
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine

@@ -14,7 +14,7 @@ from edge.compile.graph.layers import weighted_layers
 from edge.compress import measure
 from edge.compress.export import run_graph
 from edge.compress.measure import MeasuredStage, StageMeasurer
-from edge.compress.program_file import read_program
+from edge.compress.program.file import read_program
 from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.quantize.pt2e import quantize_static
 from edge.compress.samples import SampleSet

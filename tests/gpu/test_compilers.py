@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge.compile.board.host import BoardHost
-    from edge.compress.program_file import Program
+    from edge.compress.program.file import Program
 
 pytestmark = pytest.mark.gpu
 
@@ -37,7 +37,7 @@ def quantized() -> tuple[Any, Program]:
     from torch import nn
 
     from edge.compress.export import export_onnx
-    from edge.compress.program_file import Program
+    from edge.compress.program.file import Program
     from edge.compress.quantize.dialects import write_s8
     from edge.compress.quantize.pt2e import quantize_static
     from edge.compress.quantize.tracing import trace

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from edge.compress.program_file import read_program
+from edge.compress.program.file import read_program
 from edge.data.dataset_folder import load_split, read_manifest
 from edge.data.street import prepare_dataset
 from edge.project import Project, load_project

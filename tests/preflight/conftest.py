@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edge.compile.tensorrt.library import TensorRTLibrary
-    from edge.compress.program_file import Program
+    from edge.compress.program.file import Program
 
 STREET_SHAPES = {"camera": (3, 64, 208), "lidar": (4, 64, 208), "audio": (1, 40, 96), "present": (3,)}
 
@@ -65,7 +65,7 @@ def compile_forms(
     import torch
 
     from edge.compress.export import export_onnx
-    from edge.compress.program_file import pack_program, read_program
+    from edge.compress.program.file import pack_program, read_program
     from edge.compress.quantize.config import QuantizeConfig
     from edge.compress.quantize.dialects import write_s8
     from edge.compress.quantize.pt2e import quantize_static
@@ -117,7 +117,7 @@ def street_bundle(street: Compiled, tmp_path_factory: pytest.TempPathFactory) ->
     import torch
 
     from edge.compile.pack import BundleContents, pack_bundle
-    from edge.compress.program_file import pack_program
+    from edge.compress.program.file import pack_program
     from edge.compress.quantize.dialects import write_u8
     from edge.compress.quantize.half_regions import write_half
     from edge.data.street import project_rig

@@ -15,7 +15,7 @@ from edge.compile.torch_tensorrt.engine import build_from_program
 from edge.compile.torch_tensorrt.installation import open_torch_tensorrt, require_installation
 from edge.compile.torch_tensorrt.options import TorchTensorRTConfig
 from edge.compress.precision_plan import PrecisionPlan
-from edge.compress.program_file import Program
+from edge.compress.program.file import Program
 from edge.compress.quantize.tracing import trace
 from edge.runtime.errors import ConfigError, GateError, MissingDependencyError, ModelError
 

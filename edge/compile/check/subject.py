@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edge.compress.program_file import Program
+    from edge.compress.program.file import Program
     from edge.runtime.trust import TrustPolicy
 
 SubjectKind = Literal["bundle", "checkpoint", "onnx", "program"]
@@ -80,7 +80,7 @@ def open_subject(path: Path, trust: TrustPolicy | None = None) -> Subject:
 
 
 def _open_bundle(path: Path, trust: TrustPolicy | None) -> Subject:
-    from edge.compress.program_file import read_program
+    from edge.compress.program.file import read_program
 
     bundle = Bundle.open(path, trust)
     packed = bundle.program()
@@ -93,7 +93,7 @@ def _open_checkpoint(path: Path) -> Subject:
     import torch
 
     from edge.compress.export import export_onnx
-    from edge.compress.program_file import Program
+    from edge.compress.program.file import Program
     from edge.compress.quantize.tracing import trace
     from edge.training.checkpoint import load_checkpoint
     from edge.workbench import output_names
@@ -110,7 +110,7 @@ def _open_checkpoint(path: Path) -> Subject:
 
 def _open_program(path: Path) -> Subject:
     from edge.compress.export import export_program
-    from edge.compress.program_file import read_program
+    from edge.compress.program.file import read_program
 
     try:
         content = path.read_bytes()

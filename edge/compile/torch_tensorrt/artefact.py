@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch.export import ExportedProgram
 
-    from edge.compress.program_file import Program
+    from edge.compress.program.file import Program
 
 ENGINE_SUFFIXES = (".engine", ".plan")
 PROGRAM_SUFFIXES = (".ep", ".pt2")

@@ -22,7 +22,7 @@ from edge.runtime.errors import ModelError, first_line
 
 if TYPE_CHECKING:
     from edge.compile.precision.layer_precision import PrecisionReport
-    from edge.compress.program_file import Program
+    from edge.compress.program.file import Program
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from edge.compress.precision_plan import PrecisionPlan
 from tests.edge.compile.precision.pair_graphs import KERNEL, PairGraph, convolution
 
 if TYPE_CHECKING:
-    from edge.compress.program_file import Program
+    from edge.compress.program.file import Program
 
 INT8 = PrecisionPlan.int8()
 

@@ -14,7 +14,7 @@ from edge.compile.check.subject import Subject, open_subject
 from edge.compile.pack import pack_bundle
 from edge.compile.precision.declared_in_graph import graph_precision
 from edge.compress.precision_plan import PrecisionPlan
-from edge.compress.program_file import pack_program
+from edge.compress.program.file import pack_program
 from edge.compress.quantize.tracing import trace
 from edge.runtime.errors import BundleError, ModelError
 from edge.runtime.manifest import StageEntry

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edge.compress.program_file import pack_program, read_program
+from edge.compress.program.file import pack_program, read_program
 from edge.compress.quantize.tracing import quiet, trace
 from edge.runtime.errors import ModelError
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from edge.compress.program_names import InputNesting, Name, Operator, OutputNesting, Path, PathOrRoot
+from edge.compress.program.names import InputNesting, Name, Operator, OutputNesting, Path, PathOrRoot
 
 _LIMIT_VALUES = 1 << 31
 _KEPT_META = ("nn_module_stack", "torch_fn")

@@ -2,7 +2,7 @@
 
 `torch.export.load` unpickles what a file says is pickled, loads libraries that lie in it, calls what a node names and
 writes Python code with the names it finds. So torch never sees a file as it came: it gets an archive that is written
-here, of what `program_archive` and `program_check` let through.
+here, of what `edge.compress.program.archive` and `check` let through.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import torch
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from edge.compress.program_archive import (
+from edge.compress.program.archive import (
     EXPORT_AGAIN,
     LIMIT_BYTES,
     NAMES,
@@ -23,7 +23,7 @@ from edge.compress.program_archive import (
     read_archive,
     write_archive,
 )
-from edge.compress.program_check import checked_members
+from edge.compress.program.check import checked_members
 from edge.compress.quantize.tracing import quiet
 from edge.runtime.errors import ModelError, first_line
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from edge.compress.export import export_onnx, export_program, run_graph
-from edge.compress.program_file import pack_program, read_program
+from edge.compress.program.file import pack_program, read_program
 from edge.compress.quantize.pt2e import quantize_static
 from edge.compress.quantize.tracing import trace
 from edge.runtime.errors import ModelError
-from tests.compress.program_samples import (
+from tests.compress.program.samples import (
     CONSTANTS,
     MODEL,
     NAMES,

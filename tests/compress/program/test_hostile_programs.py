@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from edge.compress.program_file import read_program
-from tests.compress.program_samples import (
+from edge.compress.program.file import read_program
+from tests.compress.program.samples import (
     CONSTANTS,
     WEIGHTS,
     closed,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from pydantic import BaseModel, ValidationError
 
-from edge.compress.program_archive import CONFIGS, EXPORT_AGAIN, MODEL
-from edge.compress.program_schema import PayloadConfig, ProgramFile
+from edge.compress.program.archive import CONFIGS, EXPORT_AGAIN, MODEL
+from edge.compress.program.schema import PayloadConfig, ProgramFile
 from edge.compress.quantize.tracing import quiet
 from edge.runtime.errors import ModelError
 from edge.runtime.manifest import printable

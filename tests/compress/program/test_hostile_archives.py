@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edge.compress.program_file import read_program
-from tests.compress.program_samples import (
+from edge.compress.program.file import read_program
+from tests.compress.program.samples import (
     MODEL,
     WEIGHTS,
     closed,

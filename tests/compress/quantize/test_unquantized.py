@@ -14,8 +14,8 @@ from edge.compress.export import export_onnx
 from edge.compress.precision_plan import PrecisionPlan, plan_of_stages
 from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.quantize.dialects import write_s8
-from edge.compress.quantize.left_float import left_float
 from edge.compress.quantize.pt2e import quantize_static
+from edge.compress.quantize.unquantized import left_float
 from edge.compress.record import StageRecord
 from edge.compress.stage import QuantizeStage
 from edge.runtime.errors import BundleError
