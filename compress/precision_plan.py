@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edge.runtime.manifest import StageEntry
 
 PlannedPrecision = Literal["int8", "fp16", "fp32"]
+Precision = Literal["int8", "fp16", "bf16", "fp32", "fp8", "int4", "other", "unknown"]  # what may be found
 QUANTIZE = "quantize"
 
 

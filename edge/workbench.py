@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from edge.compile.pack import BundleContents, pack_bundle
 from edge.compress.fitting import fit
 from edge.compress.measure import MeasuredStage, StageMeasurer
 from edge.compress.recipe import run_recipe
@@ -17,6 +16,7 @@ from edge.compress.stage import Artifact, CompressionContext
 from edge.data.dataset_folder import load_split, read_manifest
 from edge.data.street import project_rig
 from edge.models.fusion_model import FusionModel
+from edge.packing.pack import BundleContents, pack_bundle
 from edge.project import StreetData
 from edge.runtime.manifest import TrainingData
 from edge.runtime.model_io import GridOutput

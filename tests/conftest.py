@@ -14,7 +14,7 @@ from edge.runtime.model_io import ModelIO
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from edge.compile.pack import BundleContents
+    from edge.packing.pack import BundleContents
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 WHERE = "../shared/data"
@@ -119,7 +119,7 @@ def small_graph() -> bytes:
 @pytest.fixture(scope="session")
 def small_contents(small_io: ModelIO, small_graph: bytes) -> BundleContents:
     """All that `pack_bundle` needs, around `small_graph` and the simulator's rig."""
-    from edge.compile.pack import BundleContents
+    from edge.packing.pack import BundleContents
     from edge.runtime.manifest import StageEntry, TrainingData
     from edge.runtime.simulate.rig import street_rig
 
@@ -143,6 +143,6 @@ def small_contents(small_io: ModelIO, small_graph: bytes) -> BundleContents:
 @pytest.fixture
 def small_bundle(small_contents: BundleContents, tmp_path: Path) -> Path:
     """A packed bundle around `small_graph`, the test's own copy."""
-    from edge.compile.pack import pack_bundle
+    from edge.packing.pack import pack_bundle
 
     return pack_bundle(tmp_path / "bundle", small_contents).path

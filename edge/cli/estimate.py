@@ -70,7 +70,7 @@ def _read_graph(path: Path) -> onnx.ModelProto:
     """The INT8 graph for boards of a bundle, or the float one where it has none; an ONNX file with its weights."""
     import onnx
 
-    from edge.compile.graph.onnx_file import read_onnx
+    from edge.graph.onnx_file import read_onnx
     from edge.runtime.bundle import Bundle
 
     if not path.is_dir():

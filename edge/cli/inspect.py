@@ -81,7 +81,7 @@ def _print_licenses(bundle: Bundle, as_json: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from edge.compile.licenses import licence_report
+    from edge.packing.licenses import licence_report
     from edge.runtime.manifest import printable
 
     text, entries = bundle.text("LICENSES"), licence_report(bundle)

@@ -1,1 +1,1 @@
-"""From a compressed model to what a board takes: dialects, engines, bundles."""
+"""From a bundle to what a board runs: engines by two roads, their precision, the check before and the board itself."""

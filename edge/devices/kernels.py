@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 import onnx
 
-from edge.compile.graph.layers import WEIGHTED, GraphLayer, graph_layers
 from edge.compress.quantize.onnx_graph import OnnxGraph, attribute
+from edge.graph.layers import WEIGHTED, GraphLayer, graph_layers
 from edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edge.compile.graph.layers import weighted_layers
 from edge.compress import measure
 from edge.compress.export import run_graph
 from edge.compress.measure import MeasuredStage, StageMeasurer
@@ -19,6 +18,7 @@ from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.quantize.pt2e import quantize_static
 from edge.compress.samples import SampleSet
 from edge.compress.stage import Artifact, QuantizeStage
+from edge.graph.layers import weighted_layers
 from edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:

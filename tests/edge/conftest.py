@@ -12,7 +12,7 @@ from edge.runtime.engine_cache import EngineCache
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge.compile.pack import BundleContents
+    from edge.packing.pack import BundleContents
     from edge.runtime.bundle import Bundle
     from tests.edge.simulated_host import SimulatedCompiler, SimulatedHost
 

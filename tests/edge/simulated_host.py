@@ -12,11 +12,11 @@ from onnx import helper, numpy_helper
 
 from edge.compile.board.graph_compiler import CompiledGraph
 from edge.compile.board.host import BoardHost
-from edge.compile.pack import pack_bundle
 from edge.compile.precision.declared_in_graph import graph_precision
 from edge.compile.tensorrt.builder import BuiltEngine
 from edge.devices.board import Board
 from edge.devices.jetpack import jetpack_of_l4t
+from edge.packing.pack import pack_bundle
 from edge.runtime.atomic import atomic_file
 from edge.runtime.engines.cuda_runtime import open_device
 from edge.runtime.manifest import StageEntry
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
-    from edge.compile.pack import BundleContents
     from edge.compile.tensorrt.engine_config import EngineConfig
     from edge.compile.tensorrt.library import TensorRTLibrary
     from edge.compile.tensorrt.timing_cache import TimingCache
     from edge.compress.precision_plan import PrecisionPlan
+    from edge.packing.pack import BundleContents
     from edge.runtime.bundle import Bundle
 
 ORIN_NANO = "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super"

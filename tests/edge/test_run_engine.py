@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge.compile.board.engine import BoardEngine
-    from edge.compile.pack import BundleContents
+    from edge.packing.pack import BundleContents
     from edge.runtime.bundle import Bundle
     from edge.runtime.engine_cache import EngineCache
     from tests.edge.simulated_host import SimulatedCompiler

@@ -18,7 +18,7 @@ from edge.runtime.engines.tensorrt import RunnerConfig, TensorRTEngine
 from edge.runtime.errors import EdgeError
 
 if TYPE_CHECKING:
-    from edge.compile.pack import BundleContents
+    from edge.packing.pack import BundleContents
     from edge.runtime.engines.cuda_memory import MemoryKind
     from edge.runtime.engines.tensorrt_plan import LibraryName
 

@@ -17,12 +17,12 @@ from scipy.signal import resample_poly
 from typer.testing import CliRunner, Result
 
 from edge.cli import app
-from edge.compile.pack import pack_bundle
+from edge.packing.pack import pack_bundle
 from edge.runtime.errors import EdgeError
 from edge.runtime.manifest import TrainingData
 
 if TYPE_CHECKING:
-    from edge.compile.pack import BundleContents
+    from edge.packing.pack import BundleContents
 
 pytestmark = pytest.mark.integration
 

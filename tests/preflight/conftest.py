@@ -116,11 +116,11 @@ def street_bundle(street: Compiled, tmp_path_factory: pytest.TempPathFactory) ->
     import numpy as np
     import torch
 
-    from edge.compile.pack import BundleContents, pack_bundle
     from edge.compress.program.file import pack_program
     from edge.compress.quantize.dialects import write_u8
     from edge.compress.quantize.half_regions import write_half
     from edge.data.street import project_rig
+    from edge.packing.pack import BundleContents, pack_bundle
     from edge.project import load_project, preset_path
     from edge.runtime.manifest import StageEntry, TrainingData
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import pytest
 
-from edge.compile.graph.operators import known_versions, parser_operators
-from tests.edge.compile.graph.operator_samples import SAMPLES, Sample
+from edge.compile.operators.table import known_versions, parser_operators
+from tests.edge.compile.operators.samples import SAMPLES, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable

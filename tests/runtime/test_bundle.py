@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from edge.compile.pack import pack_bundle
+from edge.packing.pack import pack_bundle
 from edge.runtime import manifest as manifests
 from edge.runtime.arrays import pack_arrays, unpack_arrays
 from edge.runtime.bundle import Bundle
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge.compile.pack import BundleContents
+    from edge.packing.pack import BundleContents
 
 
 def test_what_was_packed_comes_back(small_bundle: Path, small_contents: BundleContents) -> None:

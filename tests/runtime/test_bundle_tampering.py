@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edge.compile.pack import pack_bundle
+from edge.packing.pack import pack_bundle
 from edge.runtime import manifest as manifests
 from edge.runtime.bundle import Bundle
 from edge.runtime.errors import BundleError
@@ -24,7 +24,7 @@ from edge.runtime.trust import TrustedKeys, TrustPolicy
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from edge.compile.pack import BundleContents
+    from edge.packing.pack import BundleContents
 
 PLACES_ELSEWHERE = 1000
 BOTH = ("manifest.json", "manifest.sig")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edge.compile.pack import pack_bundle
+from edge.packing.pack import pack_bundle
 from edge.runtime import manifest as manifests
 from edge.runtime.bundle import Bundle
 from edge.runtime.errors import BundleError
@@ -18,7 +18,7 @@ from edge.runtime.errors import BundleError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge.compile.pack import BundleContents
+    from edge.packing.pack import BundleContents
 
 ESCAPES = (
     "../x", "..", ".", "./io.yaml", "golden/../../x", "golden/../io.yaml", "golden/./inputs.npz", "golden//inputs.npz",

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from edge.compile.check.dla import lint_dla
 from edge.compile.check.report import CheckStep, Finding
 from edge.compile.check.step import counted, skipped, verdict
-from edge.compile.graph.layers import graph_layers
 from edge.compile.tensorrt.build_memory import BuildSizes, plan_build_memory, workspace_bytes
 from edge.compile.tensorrt.library import OLDEST
 from edge.devices.estimate import estimate_graph
 from edge.devices.typing_regime import torch_tensorrt_typing
 from edge.devices.version_order import at_least
+from edge.graph.layers import graph_layers
 from edge.runtime.memory_budget import MIB
 
 if TYPE_CHECKING:

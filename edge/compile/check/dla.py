@@ -21,15 +21,15 @@ from pydantic import BaseModel, ConfigDict
 
 from edge.compile.check.dla_layers.limits import runs_in, why_not
 from edge.compile.check.dla_layers.shapes import DlaPrecision
-from edge.compile.graph.layers import QDQ, graph_layers
-from edge.compile.graph.nodes import walk
 from edge.devices.version_order import at_least
+from edge.graph.layers import QDQ, graph_layers
+from edge.graph.nodes import walk
 from edge.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     import onnx
 
-    from edge.compile.graph.nodes import GraphNode
+    from edge.graph.nodes import GraphNode
 
 FIRST_KNOWN = "8.5"
 LAST_OF_10, BACK_IN_11 = "10.7", "11.4.1"

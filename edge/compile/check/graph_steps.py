@@ -11,13 +11,13 @@ import onnx
 
 from edge.compile.check.report import CheckStep, Finding, Status
 from edge.compile.check.step import counted, skipped, verdict
-from edge.compile.graph.nodes import default_opset
-from edge.compile.graph.operators import parser_operators, unsupported_layers
+from edge.compile.operators.table import parser_operators, unsupported_layers
 from edge.compile.precision.declared_in_graph import graph_precision
 from edge.compile.precision.layer_precision import why_short
 from edge.compile.precision.proved_in_onnxruntime import optimized_precision
 from edge.compress.export import check_graph, run_graph
 from edge.devices.version_order import version_numbers
+from edge.graph.nodes import default_opset
 from edge.runtime.engines.onnxruntime import X86
 from edge.runtime.errors import ModelError
 

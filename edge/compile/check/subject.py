@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import onnx
 
-from edge.compile.graph.onnx_file import read_onnx, to_bytes
 from edge.compile.precision.declared_in_graph import graph_precision
 from edge.compress.precision_plan import PrecisionPlan, PrecisionRule, plan_of_stages
+from edge.graph.onnx_file import read_onnx, to_bytes
 from edge.runtime.bundle import Bundle
 from edge.runtime.bundle_layout import MANIFEST
 from edge.runtime.errors import ModelError

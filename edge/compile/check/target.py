@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.compile.dialect_order import TYPED_DIALECTS, UNTYPED_DIALECTS, X86_DIALECTS
-from edge.compile.graph.operators import known_versions
+from edge.compile.operators.table import known_versions
 from edge.devices.catalog import load_device
 from edge.devices.jetpack import jetpack_for
 from edge.devices.typing_regime import tensorrt_typing

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge.compile.graph.layers import weighted_layers
 from edge.compile.precision.layer_precision import LayerPrecision, PrecisionReport
+from edge.graph.layers import weighted_layers
 
 if TYPE_CHECKING:
     import onnx

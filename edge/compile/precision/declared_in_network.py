@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edge.compile.precision.layer_precision import LayerPrecision, Precision, PrecisionReport
+from edge.compile.precision.layer_precision import LayerPrecision, PrecisionReport
 from edge.compile.tensorrt.network_layers import NetworkGraph, NetworkLayer, read_network, second_input
 
 if TYPE_CHECKING:
     from edge.compile.tensorrt.network import ParsedNetwork
+    from edge.compress.precision_plan import Precision
 
 _PRECISIONS: dict[str, Precision] = {
     "FLOAT": "fp32",

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edge.compress.precision_plan import Precision
 from edge.runtime.errors import GateError
 
 if TYPE_CHECKING:
     from edge.compress.precision_plan import PlannedPrecision, PrecisionPlan
 
-Precision = Literal["int8", "fp16", "bf16", "fp32", "fp8", "int4", "other", "unknown"]
 Evidence = Literal["declared", "proved"]
 NAMED_LAYERS = 8
 

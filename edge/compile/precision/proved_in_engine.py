@@ -11,12 +11,14 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from edge.compile.precision.layer_precision import LayerPrecision, Precision, PrecisionReport
+from edge.compile.precision.layer_precision import LayerPrecision, PrecisionReport
 from edge.compile.tensorrt.network_layers import ONNX_LAYER
 from edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from edge.compress.precision_plan import Precision
 
 _TORCH_LAYER = re.compile(r"\[[A-Z_]+\]-\[[^\]]*\]-\[([^\]]+?)/[^\]/]*\]")
 # Kernels say what they multiply: i8i8_i8i32, int8, imma; f16f16, h884, h16816; bf16bf16; f32f32_tf32f32 is TF32.

@@ -18,7 +18,7 @@ from tests.edge.simulated_host import changed, packed
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge.compile.pack import BundleContents
+    from edge.packing.pack import BundleContents
     from edge.runtime.bundle import Bundle
     from tests.edge.simulated_host import SimulatedCompiler, SimulatedHost
 

@@ -18,7 +18,7 @@ from tests.runtime.engines.simulated_tensorrt import make_plan
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge.compile.pack import BundleContents
+    from edge.packing.pack import BundleContents
     from edge.runtime.bundle import Bundle
     from edge.runtime.engine_cache import EngineCache
 

@@ -12,7 +12,6 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edge.compile.graph.layers import graph_layers
 from edge.compress.latency_table import graph_digest
 from edge.compress.precision_plan import PrecisionPlan, PrecisionRule
 from edge.devices.catalog import load_device, shipped_devices
@@ -27,6 +26,7 @@ from edge.devices.estimate import (
     published_error,
 )
 from edge.devices.kernels import kernel_graph
+from edge.graph.layers import graph_layers
 from edge.runtime.errors import DeviceError, ModelError
 
 if TYPE_CHECKING:

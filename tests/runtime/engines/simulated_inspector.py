@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from edge.compile.graph.layers import GraphLayer
+    from edge.graph.layers import GraphLayer
 
 LayerInformationFormat = Enum("LayerInformationFormat", ["ONELINE", "JSON"])
 Telling = Literal["details", "layer names", "own names", "nothing", "no json"]
@@ -46,7 +46,7 @@ class Inspection:
         """Of the engine that was made from a graph."""
         import onnx
 
-        from edge.compile.graph.layers import graph_layers
+        from edge.graph.layers import graph_layers
 
         self.asked += 1
         if self.tells == "no json":

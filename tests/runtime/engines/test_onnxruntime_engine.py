@@ -15,7 +15,7 @@ from edge.runtime.model_io import ModelIO
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge.compile.pack import BundleContents
+    from edge.packing.pack import BundleContents
 
 
 def test_answers_follow_from_every_input(small_graph: bytes, small_contents: BundleContents) -> None:

@@ -18,7 +18,7 @@ from tests.runtime.engines.simulated_board import SCALED_SHAPE, SimulatedBoard, 
 from tests.runtime.engines.simulated_tensorrt import SCRATCH_BYTES, make_plan
 
 if TYPE_CHECKING:
-    from edge.compile.pack import BundleContents
+    from edge.packing.pack import BundleContents
     from edge.runtime.engines.cuda_memory import MemoryKind
 
 KINDS: tuple[MemoryKind, ...] = ("pinned", "mapped", "unified")

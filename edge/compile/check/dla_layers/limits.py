@@ -28,7 +28,7 @@ from edge.devices.version_order import at_least
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge.compile.graph.nodes import GraphNode
+    from edge.graph.nodes import GraphNode
 
 LARGER_SET = "8.6.12"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edge.compile.check.dla_layers.shapes import MAX_EXTENT, DlaPrecision, four_dimensions, shape_of, within
 
 if TYPE_CHECKING:
-    from edge.compile.graph.nodes import GraphNode
+    from edge.graph.nodes import GraphNode
 
 _SOFTMAX_EXTENT = 1024
 

@@ -11,7 +11,7 @@ from edge.compile.check.dla_layers.shapes import DlaPrecision, four_dimensions, 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edge.compile.graph.nodes import GraphNode
+    from edge.graph.nodes import GraphNode
 
 _CLIP = (1, 127)
 _LRN_WINDOWS = (3, 5, 7, 9)

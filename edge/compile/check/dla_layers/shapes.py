@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge.compile.graph.nodes import GraphNode
-    from edge.compile.graph.tensors import Shape
+    from edge.graph.nodes import GraphNode
+    from edge.graph.tensors import Shape
 
 DlaPrecision = Literal["fp16", "int8"]
 MAX_BATCH = 4096

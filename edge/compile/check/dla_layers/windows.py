@@ -11,7 +11,7 @@ from edge.compile.check.dla_layers.shapes import MAX_EXTENT, DlaPrecision, four_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge.compile.graph.nodes import GraphNode
+    from edge.graph.nodes import GraphNode
 
 MAX_KERNEL = 32
 _CONV_PADDING, _CONV_STRIDE = 31, 8

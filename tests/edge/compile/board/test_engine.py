@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge.compile.board.engine import BoardEngine
-    from edge.compile.pack import BundleContents
+    from edge.packing.pack import BundleContents
     from edge.runtime.engine_cache import EngineCache
 
 pytestmark = pytest.mark.usefixtures("engine_cache")

@@ -25,7 +25,7 @@ from tests.runtime.engines.simulated_board import SimulatedBoard
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge.compile.pack import BundleContents
+    from edge.packing.pack import BundleContents
     from edge.runtime.engine_key import Flag
 
 RELEASE = "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: ...\n"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from onnx import helper
 
-from tests.edge.compile.graph.operator_samples import BOOL, FLOAT, graph, model
+from tests.edge.compile.operators.samples import BOOL, FLOAT, graph, model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

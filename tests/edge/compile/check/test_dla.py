@@ -16,7 +16,7 @@ from edge.compile.check.dla import DlaLayer, DlaReport, has_dla, lint_dla
 from edge.compile.check.dla_layers.limits import known_operators
 from edge.runtime.errors import ConfigError, ModelError
 from tests.edge.compile.check.dla_samples import CONVOLUTION, IMAGE, OTHERS, SAMPLES, DlaSample, one
-from tests.edge.compile.graph.operator_samples import FLOAT, FLOAT16, graph, model
+from tests.edge.compile.operators.samples import FLOAT, FLOAT16, graph, model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from edge.compile.check.subject import Subject, open_subject
-from edge.compile.pack import pack_bundle
 from edge.compile.precision.declared_in_graph import graph_precision
 from edge.compress.precision_plan import PrecisionPlan
 from edge.compress.program.file import pack_program
 from edge.compress.quantize.tracing import trace
+from edge.packing.pack import pack_bundle
 from edge.runtime.errors import BundleError, ModelError
 from edge.runtime.manifest import StageEntry
 from edge.runtime.trust import TrustPolicy
@@ -24,7 +24,7 @@ from tests.edge.compile.precision.pair_graphs import KERNEL, PairGraph, convolut
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge.compile.pack import BundleContents
+    from edge.packing.pack import BundleContents
 
 
 def written(path: Path, model: onnx.ModelProto) -> Path:

@@ -13,7 +13,7 @@ from edge.compress.precision_plan import PrecisionPlan, PrecisionRule
 from edge.runtime.errors import GateError
 
 if TYPE_CHECKING:
-    from edge.compile.precision.layer_precision import Precision
+    from edge.compress.precision_plan import Precision
 
 INT8 = PrecisionPlan.int8()
 PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "bf16", "fp32", "fp8", "int4", "other", "unknown")

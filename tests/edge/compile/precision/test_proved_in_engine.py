@@ -24,7 +24,7 @@ from tests.edge.compile.precision.inspector_layers import (
 )
 
 if TYPE_CHECKING:
-    from edge.compile.precision.layer_precision import Precision
+    from edge.compress.precision_plan import Precision
 
 
 def prove(information: str, *names: str) -> dict[str, tuple[Precision, str]]:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from edge.compile.graph.operators import known_versions, parser_operators, unsupported_layers
+from edge.compile.operators.table import known_versions, parser_operators, unsupported_layers
 from edge.runtime.errors import ConfigError, ModelError
-from tests.edge.compile.graph.operator_samples import BOOL, FLOAT, IMAGE, INT64, SAMPLES, Sample, graph, model
+from tests.edge.compile.operators.samples import BOOL, FLOAT, IMAGE, INT64, SAMPLES, Sample, graph, model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

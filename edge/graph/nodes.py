@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 from onnx import helper
 
-from edge.compile.graph.tensors import GraphTensors, constants_of, values_of
+from edge.graph.tensors import GraphTensors, constants_of, values_of
 from edge.runtime.errors import ModelError, first_line
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge.compile.graph.tensors import Shape
+    from edge.graph.tensors import Shape
 
 DEFAULT_DOMAINS = frozenset({"", "ai.onnx"})
 Functions = dict[tuple[str, str], onnx.FunctionProto]

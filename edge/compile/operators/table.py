@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge.compile.graph.nodes import DEFAULT_DOMAINS, walk
-from edge.compile.graph.operator_rules import OperatorRule
+from edge.compile.operators.rules import OperatorRule
 from edge.devices.version_order import at_least, version_numbers
+from edge.graph.nodes import DEFAULT_DOMAINS, walk
 from edge.runtime.config_file import read_yaml, validated
 from edge.runtime.errors import ConfigError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-    from edge.compile.graph.nodes import GraphNode
+    from edge.graph.nodes import GraphNode
 
 # Their largest INT64 stands for "to the end", and cut off it still does.
 _OPEN_ENDED = frozenset({"Loop", "Slice"})
@@ -242,5 +242,5 @@ def _holds(rule: OperatorRule, version: str) -> bool:
 
 @cache
 def _table() -> _Table:
-    path = Path(str(files("edge.compile.graph").joinpath("operators.yaml")))
+    path = Path(str(files("edge.compile.operators").joinpath("operators.yaml")))
     return validated(_Table, read_yaml(path), path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.compile.licenses import NOT_INSTALLED, NOT_STATED, LicenceEntry, licence_report, stated_licence
+from edge.packing.licenses import NOT_INSTALLED, NOT_STATED, LicenceEntry, licence_report, stated_licence
 from edge.runtime.bundle import Bundle
 
 MIT_TEXT = "MIT License\n        \n        Copyright (c) Someone\n        \n        Permission is hereby granted"

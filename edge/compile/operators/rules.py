@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge.compile.graph.nodes import GraphNode
+    from edge.graph.nodes import GraphNode
 
 CheckName = Literal[
     "attribute_values",

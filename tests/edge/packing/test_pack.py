@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from edge.compile.pack import pack_bundle
+from edge.packing.pack import pack_bundle
 from edge.runtime.bundle import Bundle
 from edge.runtime.errors import BundleError, EdgeError, ModelError, RigError
 from edge.runtime.rig import Rig
@@ -16,7 +16,7 @@ from edge.runtime.rig import Rig
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge.compile.pack import BundleContents
+    from edge.packing.pack import BundleContents
 
 
 def _without_audio(contents: BundleContents) -> Rig:

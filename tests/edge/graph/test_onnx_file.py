@@ -9,11 +9,11 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from edge.compile.graph import onnx_file
-from edge.compile.graph.onnx_file import read_onnx, to_bytes
 from edge.compress.export import run_graph
+from edge.graph import onnx_file
+from edge.graph.onnx_file import read_onnx, to_bytes
 from edge.runtime.errors import ModelError
-from tests.edge.compile.graph.operator_samples import BOOL, FLOAT, graph, model
+from tests.edge.compile.operators.samples import BOOL, FLOAT, graph, model
 
 if TYPE_CHECKING:
     from collections.abc import Callable

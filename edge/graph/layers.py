@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import onnx
 import onnx.inliner
 
-from edge.compile.graph.mac_rules import MAC_RULES, multiply_accumulates
-from edge.compile.graph.nodes import DEFAULT_DOMAINS
 from edge.compress.quantize.onnx_graph import OnnxGraph
+from edge.graph.mac_rules import MAC_RULES, multiply_accumulates
+from edge.graph.nodes import DEFAULT_DOMAINS
 from edge.runtime.errors import ModelError, first_line
 
 if TYPE_CHECKING:
-    from edge.compile.precision.layer_precision import Precision
+    from edge.compress.precision_plan import Precision
 
 Shape = tuple[int, ...]
 _INTEGER = frozenset({"ConvInteger", "MatMulInteger"})  # on levels, without Q/DQ pairs; the u8 dialect has them

@@ -1,0 +1,1 @@
+"""Which ONNX operators the parsers of TensorRT take: a table by version, and the rules beyond a name."""
