@@ -1,49 +1,26 @@
-"""The `edge` command: one file a verb. Verb modules import only typer; what is heavy waits for the call."""
+"""The `edge` command: one file a verb, imported when the verb is called; what is heavy waits until it runs."""
 
 from __future__ import annotations
 
 import sys
-from functools import wraps
-from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from edge.cli.verbs import VerbGroup
 
-# edge.cli.<verb> holds a function of the verb's name.
-VERBS = ("demo", "train", "compress", "check", "estimate", "build", "run", "verify", "inspect", "sign", "doctor")
 # They warn of CUDA libraries that a CPU build lacks.
 IMPORT_NOISE = ("torchao", "torch.utils._pytree", "torch_tensorrt", "py.warnings")
-INTERRUPTED = 130  # as shells say of Ctrl-C
 
 app = typer.Typer(
     name="edge",
+    cls=VerbGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode=None,  # plain help: drawing frames takes longer than all the rest
     help="From PyTorch to a Jetson-class board: compress, compile and run multimodal fusion models.",
 )
-
-
-def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
-    """Ctrl-C ends a verb with 130, after everything half-written has been cleared away."""
-
-    @wraps(verb)
-    def run(**arguments: Any) -> None:
-        try:
-            verb(**arguments)
-        except KeyboardInterrupt:
-            typer.echo("edge: interrupted", err=True)
-            raise typer.Exit(INTERRUPTED) from None
-
-    return run
-
-
-for _verb in VERBS:
-    app.command(name=_verb)(_interruptible(getattr(import_module(f"edge.cli.{_verb}"), _verb)))
 
 
 def _print_version(wanted: bool) -> None:

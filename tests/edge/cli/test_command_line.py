@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from edge.cli import VERBS, app, main
+from edge.cli import app, main
+from edge.cli.verbs import VERBS
 from edge.runtime.bundle import Bundle
 from edge.runtime.errors import BundleError, ConfigError, GateError
 
