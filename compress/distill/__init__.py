@@ -1,0 +1,1 @@
+"""Distillation: a student learns from the labels, from a teacher's outputs, and from its features and branches."""

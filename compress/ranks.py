@@ -1,0 +1,97 @@
+"""Processes that share one job, started by `torchrun` or `accelerate launch`, or not at all: one alone is 0 of 1."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from torch import distributed
+
+from edge.runtime.errors import ConfigError, first_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """One process among those of a job.
+
+    Attributes:
+        rank: Its number, from 0.
+        world: How many there are.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes files."""
+        return self.rank == 0
+
+    def rows(self, count: int) -> slice:
+        """This rank's block of `count` rows; all ranks' blocks in order are the whole, of sizes that differ by one."""
+        return slice(count * self.rank // self.world, count * (self.rank + 1) // self.world)
+
+
+def current_ranks() -> Ranks:
+    """This process among those that have joined.
+
+    Raises:
+        ConfigError: It was launched as one of several and has not joined, or the group cannot move CPU tensors.
+    """
+    if distributed.is_available() and distributed.is_initialized():
+        if "gloo" not in str(distributed.get_backend_config()):
+            raise ConfigError(
+                f"the processes are joined by '{distributed.get_backend()}', which moves no CPU tensors",
+                "join with backend 'gloo' or 'cpu:gloo,cuda:nccl'; with Accelerate: PartialState(cpu=True)",
+            )
+        return Ranks(distributed.get_rank(), distributed.get_world_size())
+    launched = _launched()
+    if launched.world > 1:
+        raise ConfigError(
+            f"this is process {launched.rank} of {launched.world} and it has not joined the others",
+            "run inside `with joined_ranks():`, or each process does the whole work for itself",
+        )
+    return Ranks()
+
+
+@contextmanager
+def joined_ranks(timeout_s: float = 1800.0) -> Iterator[Ranks]:
+    """Joins the processes that `torchrun` or `accelerate launch` started, by gloo; leaves them at the end.
+
+    A group that exists already (made by `accelerate.PartialState`, say) is used and left alone.
+
+    Args:
+        timeout_s: How long one rank waits for another before it gives up.
+
+    Raises:
+        ConfigError: The launcher's variables are incomplete or wrong.
+    """
+    if (distributed.is_available() and distributed.is_initialized()) or _launched().world == 1:
+        yield current_ranks()
+        return
+    try:
+        distributed.init_process_group("gloo", timeout=timedelta(seconds=timeout_s))
+    except (ValueError, RuntimeError) as error:
+        problem = f"the processes cannot be joined ({first_line(error)})"
+        raise ConfigError(problem, "launch them with torchrun") from error
+    try:
+        yield current_ranks()
+    finally:
+        distributed.destroy_process_group()
+
+
+def _launched() -> Ranks:
+    """What the launcher says of this process."""
+    found = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE")}
+    if None in found.values():
+        return Ranks()
+    try:
+        return Ranks(int(found["RANK"] or ""), int(found["WORLD_SIZE"] or ""))
+    except ValueError as error:
+        raise ConfigError(f"the launcher's variables are no numbers: {found}", "launch with torchrun") from error
