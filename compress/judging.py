@@ -1,0 +1,79 @@
+"""A measured stage against the one before it: intervals of what it lost, speed where it is asked for, the verdict."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from edge.compress.gate import StageRefusedError, judge_stage
+from edge.compress.gate_wording import describe_refusal
+from edge.compress.loss_intervals import paired_losses
+from edge.compress.task import AdditiveMetric
+
+if TYPE_CHECKING:
+    from edge.compress.loss_intervals import LossIntervals
+    from edge.compress.measure import MeasuredStage
+    from edge.compress.recording_counts import RecordingCounts
+    from edge.compress.stage import CompressionContext, GateConfig
+    from edge.runtime.statistics import Comparison
+
+    # Times the first stage's deployed graph over the second's.
+    TimePair = Callable[[MeasuredStage, MeasuredStage], Comparison]
+
+logger = logging.getLogger(__name__)
+CONFIDENCE = 0.95  # where no gate says another
+
+
+def judged_stage(
+    before: MeasuredStage,
+    after: MeasuredStage,
+    gate: GateConfig | None,
+    context: CompressionContext,
+    time_pair: TimePair | None = None,
+) -> MeasuredStage:
+    """The stage with what was found against the one before in its record; without a gate that is found all the same.
+
+    Args:
+        before: The stage before.
+        after: The one to judge, evaluated on the same samples.
+        gate: Its limits.
+        context: Gives the metric.
+        time_pair: For `min_speedup`.
+    """
+    confidence = CONFIDENCE if gate is None else gate.confidence
+    validation = _losses(before.validation_counts, after.validation_counts, context, confidence)
+    tested = _losses(before.test_counts, after.test_counts, context, confidence)
+    recordings = after.validation_counts.recordings if after.validation_counts else 0
+    asks_speed = gate is not None and gate.min_speedup is not None
+    speed = time_pair(before, after) if asks_speed and time_pair else None
+    findings = judge_stage(before.record, after.record, gate, validation, recordings, speed)
+    return replace(after, record=after.record.judged(findings, tested))
+
+
+def unless_refused(stage: MeasuredStage) -> MeasuredStage:
+    """The stage itself; what its gate could not decide is logged.
+
+    Raises:
+        StageRefusedError: Its gate refused it.
+    """
+    findings = stage.record.gate
+    assert findings is not None, "every stage is judged before it is handed on"
+    refusal = describe_refusal(stage.record.name, findings)
+    if refusal is not None:
+        raise StageRefusedError(stage, refusal)
+    if findings.verdict == "undecided":
+        for note in findings.notes:
+            logger.warning("the gate of stage '%s' is undecided: %s", stage.record.name, note)
+    return stage
+
+
+def _losses(
+    before: RecordingCounts | None, after: RecordingCounts | None, context: CompressionContext, confidence: float
+) -> LossIntervals | None:
+    if before is None or after is None or after.recordings < 2:
+        return None
+    metric = context.task.metric()
+    assert isinstance(metric, AdditiveMetric), "counts come from an additive metric"
+    return paired_losses(before, after, metric.points, confidence)
