@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge.calibration.selection import mix_states
 from edge.runtime.atomic import atomic_folder
 from edge.runtime.errors import DataError
 
@@ -106,40 +105,6 @@ class CalibrationSet:
         records = {name: _record(values) for name, values in self.tensors.items()}
         return CalibrationManifest(schema=1, ids=self.ids, splits=self.splits, tensors=records, digest=self.digest)
 
-    def with_states(
-        self,
-        modalities: Mapping[str, Sequence[str]],
-        present: str | None = "present",
-        complete: float = 0.7,
-        seed: int = 0,
-    ) -> CalibrationSet:
-        """The same samples, some of them with modalities masked as at run time, so that placeholders are seen.
-
-        Args:
-            modalities: The tensors of each modality, which are zeroed where it is masked.
-            present: The tensor `[N, modalities]` that tells the model; None where the model has none.
-            complete: Share of samples that keep everything.
-            seed: Of the draw.
-
-        Raises:
-            DataError: A tensor is not in the set, or `complete` lies outside 0..1.
-        """
-        named = [name for names in modalities.values() for name in names] + ([present] if present else [])
-        absent = [name for name in named if name not in self.tensors]
-        if absent:
-            raise DataError(
-                f"the calibration set has no tensor {', '.join(absent)} (it has {', '.join(self.tensors)})",
-                "name tensors of the set",
-            )
-        rows = mix_states(len(self), list(modalities), complete, seed)
-        changed = dict(self.tensors)
-        for column, names in enumerate(modalities.values()):
-            for name in names:
-                changed[name] = _masked(self.tensors[name], rows[:, column])
-        if present:
-            changed[present] = rows.astype(self.tensors[present].dtype)
-        return CalibrationSet.from_samples(self.ids, self.splits, changed)
-
     def batches(self, size: int) -> Iterator[tuple[NDArray[np.generic], ...]]:
         """The tensors in order, `size` samples at a time."""
         for start in range(0, len(self), size):
@@ -230,12 +195,6 @@ def _digest(ids: tuple[str, ...], splits: tuple[str, ...], tensors: Mapping[str,
 
 def _record(values: NDArray[np.generic]) -> TensorRecord:
     return TensorRecord(dtype=str(values.dtype), shape=tuple(values.shape[1:]))
-
-
-def _masked(values: NDArray[np.generic], keep: NDArray[np.float32]) -> NDArray[np.generic]:
-    masked: NDArray[np.generic] = values.copy()
-    masked[keep == 0] = 0
-    return masked
 
 
 def _numbered(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, Any]:

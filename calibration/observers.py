@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from edge.calibration.divergence import least_divergent_ceiling
 from edge.runtime.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Observer = Literal["minmax", "percentile", "mse"]
+HistogramObserver = Literal["minmax", "percentile", "entropy", "mse"]
+Observer = Literal["minmax", "moving_average", "percentile", "entropy", "mse"]
 INT8_MAX = 127
 _MANTISSA_BITS = 6
 _SHIFT = 23 - _MANTISSA_BITS
@@ -64,12 +66,13 @@ class MagnitudeHistogram:
         """Adds another histogram of the same tensor."""
         self.add_counts(other.counts, other.largest)
 
-    def ceiling(self, observer: Observer, percentile: float = 99.99) -> float:
+    def ceiling(self, observer: HistogramObserver, percentile: float = 99.99) -> float:
         """The magnitude that the largest INT8 level stands for.
 
         Args:
-            observer: `minmax` clips nothing, `percentile` clips the largest share, `mse` takes the ceiling of the
-                least expected squared rounding and clipping error.
+            observer: `minmax` clips nothing, `percentile` clips the largest share, `entropy` takes the ceiling whose
+                128 levels tell most of the distribution (`least_divergent_ceiling`), `mse` that of the least expected
+                squared rounding and clipping error.
             percentile: Share in % of all values, zeros included, that `percentile` leaves unclipped.
 
         Raises:
@@ -81,20 +84,33 @@ class MagnitudeHistogram:
             return self.largest
         if observer == "percentile":
             return self._percentile(percentile)
+        if observer == "entropy":
+            return least_divergent_ceiling(self.counts, EDGES, self.largest)
         if observer == "mse":
             return self._least_squares()
-        raise DataError(f"there is no observer '{observer}'", f"use one of {', '.join(get_args(Observer))}")
+        raise DataError(
+            f"a histogram has no observer '{observer}'", f"use one of {', '.join(get_args(HistogramObserver))}"
+        )
+
+    def share_above(self, magnitude: float) -> float:
+        """Share of all values, zeros included, that are larger; within a bin they count as spread evenly."""
+        if magnitude >= self.largest:
+            return 0.0
+        bin_ = int(np.searchsorted(EDGES, magnitude, side="right")) - 1
+        upper = min(EDGES[bin_ + 1], self.largest)
+        inside = self.counts[bin_] * (upper - magnitude) / (upper - EDGES[bin_])
+        return float((self.counts[bin_ + 1 :].sum() + inside) / self.counts.sum())
 
     def _percentile(self, percentile: float) -> float:
         reached = np.cumsum(self.counts) >= self.counts.sum() * (percentile / 100)
-        return float(min(_EDGES[int(np.argmax(reached)) + 1], self.largest))
+        return float(min(EDGES[int(np.argmax(reached)) + 1], self.largest))
 
     def _least_squares(self) -> float:
         used = np.flatnonzero(self.counts)
         weights = self.counts[used].astype(np.float64)
-        values = np.where(used == 0, 0.0, (_EDGES[used] + _EDGES[used + 1]) / 2)
+        values = np.where(used == 0, 0.0, (EDGES[used] + EDGES[used + 1]) / 2)
         candidates = self.largest * np.geomspace(0.05, 1.0, _CANDIDATES)
-        errors = [float(weights @ _squared_error(values, ceiling)) for ceiling in candidates]
+        errors = [float(weights @ squared_error(values, ceiling)) for ceiling in candidates]
         # The last of equals: where clipping gains nothing, nothing is clipped.
         return float(candidates[len(errors) - 1 - int(np.argmin(errors[::-1]))])
 
@@ -111,10 +127,12 @@ def _bin_edges() -> NDArray[np.float64]:
     return edges
 
 
-def _squared_error(values: NDArray[np.float64], ceiling: float) -> NDArray[np.float64]:
+def squared_error(values: NDArray[np.float64], ceiling: float) -> NDArray[np.float64]:
+    """Expected squared error of each magnitude on the INT8 grid that ends at `ceiling`: of rounding, or of clipping."""
     step = ceiling / INT8_MAX
     rounding = np.minimum(np.square(values), step * step / 12)
     return np.where(values > ceiling, np.square(values - ceiling), rounding)
 
 
-_EDGES = _bin_edges()
+EDGES = _bin_edges()
+"""float64 `[BINS + 1]`: where each bin begins; infinity from the first that no finite float32 falls into."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -14,19 +14,47 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+Selection = Literal["random", "ranges"]
 
-def choose_samples(available: int, wanted: int, seed: int = 0) -> NDArray[np.int64]:
-    """Indices of `wanted` different samples (or of all, where fewer are there), rising, the same for one seed.
+
+def choose_at_random(strata: NDArray[np.integer], wanted: int, seed: int = 0) -> NDArray[np.int64]:
+    """Indices of `wanted` different samples, rising, the same for one seed; each stratum gets its share.
+
+    Args:
+        strata: `[N]`, what each sample stands for: its modality state.
+        wanted: How many; at most N.
+        seed: Of the draw.
 
     Raises:
-        DataError: Nothing is available, or fewer than one is wanted.
+        DataError: There are fewer samples than wanted, or fewer than one is wanted.
     """
-    if available < 1 or wanted < 1:
+    left = shares_of(strata, wanted)
+    order = np.random.default_rng(seed).permutation(len(strata))
+    chosen = [order[strata[order] == stratum][:count] for stratum, count in left.items()]
+    return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+
+def shares_of(strata: NDArray[np.integer], wanted: int) -> dict[int, int]:
+    """How many of `wanted` samples each stratum gets: its share, by largest remainder, and one where there is room.
+
+    Raises:
+        DataError: There are fewer samples than wanted, or fewer than one is wanted.
+    """
+    if not 1 <= wanted <= len(strata):
         raise DataError(
-            f"cannot choose {wanted} calibration samples out of {available}", "give at least one training sample"
+            f"cannot choose {wanted} calibration samples out of {len(strata)}",
+            "ask for at least one and at most as many as the train split has",
         )
-    order = np.random.default_rng(seed).permutation(available)
-    return np.sort(order[:wanted]).astype(np.int64)
+    names, counts = np.unique(strata, return_counts=True)
+    exact = counts * wanted / len(strata)
+    shares = np.floor(exact).astype(np.int64)
+    if wanted >= len(names):
+        shares = np.maximum(shares, 1)
+    for index in np.argsort(np.floor(exact) - exact, kind="stable"):
+        shares[index] += shares.sum() < wanted and shares[index] < exact[index]
+    while shares.sum() > wanted:  # what the smallest strata got beyond their share
+        shares[np.argmax(np.where(shares > 1, shares - exact, -np.inf))] -= 1
+    return {int(name): int(share) for name, share in zip(names, shares, strict=True)}
 
 
 def mix_states(count: int, modalities: Sequence[str], complete: float = 0.7, seed: int = 0) -> NDArray[np.float32]:

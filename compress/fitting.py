@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from edge.compress.collectives import sum_over_ranks
+from edge.compress.rank_training import average_gradients, copy_from_first, synchronized_batch_norm
+from edge.compress.ranks import Ranks, current_ranks
 from edge.compress.samples import draw_present, mask_modalities
-from edge.runtime.errors import DataError, ModelError
+from edge.runtime.errors import ConfigError, DataError, ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor, nn
 
     from edge.compress.samples import SampleSet
@@ -56,35 +62,36 @@ def fit(
 ) -> nn.Module:
     """Trains `model` in place and returns it in eval mode.
 
+    Under `joined_ranks()` every rank takes its rows of each batch: batches, modality dropout, schedule and batch
+    statistics are those of one process, gradients are averaged, and all ranks end with equal weights. What differs is
+    rounding, and losses that are no mean over samples.
+
     Args:
         model: Takes positional tensors, `present` last.
-        data: The training split.
+        data: The training split, the same on all ranks.
         objective: Loss of a batch; it calls the model.
         config: How long and how fast.
-        on_step: For progress bars.
+        on_step: For progress bars; called on every rank with the loss of the whole batch.
 
     Raises:
         DataError: The data is not a training split, or smaller than a batch.
+        ConfigError: A batch has fewer rows than there are ranks.
         ModelError: The loss became NaN or infinite.
     """
-    if data.split != "train":
-        raise DataError(f"asked to train on the '{data.split}' split", "pass the train split")
-    steps = config.epochs * (len(data) // config.batch_size)
-    if steps == 0:
-        raise DataError(f"{len(data)} samples fill no batch of {config.batch_size}", "add data or shrink the batch")
-    generator = torch.Generator().manual_seed(config.seed)
+    steps, ranks = _count_steps(data, config), current_ranks()
+    if config.batch_size < 2 * ranks.world:
+        raise ConfigError(
+            f"a batch of {config.batch_size} gives {ranks.world} processes less than two rows each",
+            "raise batch_size or start fewer processes",
+        )
+    copy_from_first(model)
     optimizer = torch.optim.AdamW(_parameter_groups(model, config), lr=config.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _one_cycle(step, steps, config.warmup))
     set_layout(model.train(), torch.channels_last)  # twice to five times as fast on CPUs
-    done = 0
-    for _ in range(config.epochs):
-        for inputs, targets in data.batches(config.batch_size, generator):
-            if len(inputs[0]) < config.batch_size:
-                continue
-            present = draw_present(len(inputs[0]), len(inputs), config.modality_dropout, generator)
-            loss = _step(model, objective, mask_modalities(inputs, present), targets, optimizer, config)
+    with synchronized_batch_norm(model), _own_noise(ranks, config.seed):
+        for done, (inputs, targets) in enumerate(_batches(data, config, ranks), start=1):
+            loss = _step(model, objective, inputs, targets, optimizer, config)
             schedule.step()
-            done += 1
             if not math.isfinite(loss):
                 raise ModelError(
                     f"the training loss became {loss} at step {done} of {steps}",
@@ -93,6 +100,41 @@ def fit(
             if on_step:
                 on_step(done, steps, loss)
     return set_layout(model.eval(), torch.contiguous_format)
+
+
+def _count_steps(data: SampleSet, config: FitConfig) -> int:
+    if data.split != "train":
+        raise DataError(f"asked to train on the '{data.split}' split", "pass the train split")
+    steps = config.epochs * (len(data) // config.batch_size)
+    if steps == 0:
+        raise DataError(f"{len(data)} samples fill no batch of {config.batch_size}", "add data or shrink the batch")
+    return steps
+
+
+def _batches(
+    data: SampleSet, config: FitConfig, ranks: Ranks
+) -> Iterator[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
+    """This rank's rows of every full batch of all epochs; all ranks draw alike, and the same whatever their number."""
+    generator = torch.Generator().manual_seed(config.seed)
+    own = ranks.rows(config.batch_size)
+    for _ in range(config.epochs):
+        for chosen in data.batch_rows(config.batch_size, generator):
+            if len(chosen) < config.batch_size:
+                continue
+            present = draw_present(len(chosen), len(data.inputs), config.modality_dropout, generator)
+            inputs, targets = data.rows(chosen[own])
+            yield mask_modalities(inputs, present[own]), targets
+
+
+@contextmanager
+def _own_noise(ranks: Ranks, seed: int) -> Iterator[None]:
+    """Dropout layers draw from torch's global generator: other numbers on each rank, the caller's own on one alone."""
+    if ranks.world == 1:
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed * ranks.world + ranks.rank)
+        yield
 
 
 def _step(
@@ -106,11 +148,24 @@ def _step(
     inputs = tuple(x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x for x in inputs)
     with torch.autocast("cpu", torch.bfloat16, enabled=_uses_bfloat16(config)):
         loss = objective(inputs, targets)
+    loss = _weighted(loss, len(inputs[0]), config.batch_size)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    average_gradients(model)
     torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
     optimizer.step()
-    return float(loss.detach())
+    return _mean_over_ranks(loss.detach())
+
+
+def _weighted(loss: Tensor, rows: int, batch: int) -> Tensor:
+    """A rank's mean over its rows, scaled so that the mean over ranks is the mean over the batch."""
+    world = current_ranks().world
+    return loss if world == 1 else loss * (rows * world / batch)
+
+
+def _mean_over_ranks(loss: Tensor) -> float:
+    ranks = current_ranks()
+    return float(loss) if ranks.world == 1 else float(sum_over_ranks(loss)) / ranks.world
 
 
 def set_layout(model: nn.Module, layout: torch.memory_format) -> nn.Module:

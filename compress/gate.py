@@ -1,34 +1,143 @@
-"""A step must pay: refuses a stage that loses more than the recipe allows, or gains nothing."""
+"""A step must pay: judges what a stage lost and gained against the stage before, by what its gate allows."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge.runtime.errors import GateError
+from edge.compress.gate_findings import GainFinding, GateFindings, LossFinding
+from edge.compress.gate_wording import notes_on
+from edge.runtime.errors import ConfigError, GateError
+from edge.runtime.statistics import Interval
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edge.compress.gate_findings import Judge, Verdict
+    from edge.compress.loss_intervals import LossIntervals
+    from edge.compress.measure import MeasuredStage
     from edge.compress.record import StageRecord
     from edge.compress.stage import GateConfig
+    from edge.runtime.statistics import Comparison
+
+ANY_STATE = "any"
 
 
-def check_gate(before: StageRecord, after: StageRecord, gate: GateConfig) -> None:
-    """Compares a stage with the one before it, on the validation split.
+class StageRefusedError(GateError):
+    """A stage did not pay; those before it stand.
+
+    Attributes:
+        stage: The refused one, measured and with its findings.
+    """
+
+    def __init__(self, stage: MeasuredStage, problem: str) -> None:
+        super().__init__(problem, "train longer, compress less, or change the gate; the stage before is kept")
+        self.stage = stage
+
+
+def judge_stage(
+    before: StageRecord,
+    after: StageRecord,
+    gate: GateConfig | None,
+    losses: LossIntervals | None,
+    recordings: int = 0,
+    speed: Comparison | None = None,
+) -> GateFindings:
+    """Holds a stage against the one before, on the validation split.
+
+    Args:
+        before: Record of the stage before.
+        after: Record of the stage.
+        gate: What it may cost and must bring; None where it is measured only.
+        losses: Interval of each loss; None where there is none, which leaves the figures alone to judge by.
+        recordings: That the intervals draw from.
+        speed: Old graph timed against the new one, for `min_speedup`.
+    """
+    points = {
+        (state, metric): before.gate_metrics[state][metric] - value
+        for state, metrics in after.gate_metrics.items()
+        for metric, value in metrics.items()
+    }
+    findings = GateFindings(
+        judge="interval" if gate is None else gate.judge,
+        recordings=recordings if losses else 0,
+        losses=tuple(
+            _loss(state, metric, lost, losses[state][metric] if losses else None, gate)
+            for (state, metric), lost in points.items()
+        ),
+        gains=_gains(before, after, gate, speed),
+    )
+    return findings.model_copy(update={"notes": notes_on(findings)})
+
+
+def limit_of(gate: GateConfig, state: str, metric: str) -> float | None:
+    """Points of `metric` that may be lost in `state`: what names the state, then `any`, then the plain limits."""
+    for named in (state, ANY_STATE):
+        if metric in gate.limits.get(named, {}):
+            return gate.limits[named][metric]
+    if metric != "score":
+        return None
+    return gate.max_loss if state == "all" else gate.max_loss_any
+
+
+def refuse_unknown_limits(name: str, gate: GateConfig, metrics: Mapping[str, Mapping[str, float]]) -> None:
+    """Checks a gate before anything is trained for it.
+
+    Args:
+        name: Of the stage.
+        gate: Its gate.
+        metrics: `{state: {metric: points}}` as they are measured.
 
     Raises:
-        GateError: Too many points lost in a state, or the graph did not shrink as asked.
+        ConfigError: It limits a state or metric that is not measured, and would never be looked at.
     """
-    lost = {s: before.gate_metrics[s]["score"] - m["score"] for s, m in after.gate_metrics.items()}
-    for state, points in lost.items():
-        allowed = gate.max_loss if state == "all" else gate.max_loss_any
-        if points > allowed:
-            raise GateError(
-                f"stage '{after.name}' loses {points:.2f} points of score in state '{state}', "
-                f"{allowed:.2f} are allowed",
-                "train longer, compress less, or raise the limit in the recipe; the stage before is kept",
+    known = {metric for state in metrics.values() for metric in state}
+    for state, limits in gate.limits.items():
+        if state != ANY_STATE and state not in metrics:
+            raise ConfigError(
+                f"stage '{name}': gate.limits names the state '{state}'",
+                f"choose from {', '.join((ANY_STATE, *metrics))}",
             )
+        for metric in limits:
+            if metric not in known:
+                raise ConfigError(
+                    f"stage '{name}': gate.limits.{state} names the metric '{metric}'",
+                    f"choose from {', '.join(sorted(known))}",
+                )
+
+
+def _loss(state: str, metric: str, lost: float, interval: Interval | None, gate: GateConfig | None) -> LossFinding:
+    limit = None if gate is None else limit_of(gate, state, metric)
+    verdict: Verdict = "free" if gate is None or limit is None else _verdict(lost, interval, limit, gate.judge)
+    return LossFinding(state=state, metric=metric, lost=lost, interval=interval, limit=limit, verdict=verdict)
+
+
+def _gains(
+    before: StageRecord, after: StageRecord, gate: GateConfig | None, speed: Comparison | None
+) -> tuple[GainFinding, ...]:
     shrink = before.bytes / after.bytes
-    if shrink < gate.min_shrink:
-        raise GateError(
-            f"stage '{after.name}' makes the graph {shrink:.2f}x smaller, {gate.min_shrink:.2f}x is asked",
-            "drop the stage or compress more; the stage before is kept",
-        )
+    if gate is None:
+        return (GainFinding(gain="size", ratio=shrink),)
+    enough: Verdict = "passed" if shrink >= gate.min_shrink else "refused"
+    size = GainFinding(gain="size", ratio=shrink, limit=gate.min_shrink, verdict=enough)
+    if speed is None or gate.min_speedup is None:
+        return (size,)
+    low, high = speed.interval
+    turned = Interval(estimate=-speed.ratio, low=-high, high=-low)  # more is better here
+    faster = GainFinding(
+        gain="speed",
+        ratio=speed.ratio,
+        interval=Interval(estimate=speed.ratio, low=low, high=high),
+        limit=gate.min_speedup,
+        verdict=_verdict(-speed.ratio, turned, -gate.min_speedup, gate.judge),
+    )
+    return size, faster
+
+
+def _verdict(lost: float, interval: Interval | None, limit: float, judge: Judge) -> Verdict:
+    if judge == "point" or (interval is None and judge == "interval"):
+        return "passed" if lost <= limit else "refused"
+    if interval is not None and interval.high <= limit:
+        return "passed"
+    if judge == "proved" or (interval is not None and interval.low > limit):
+        return "refused"
+    return "undecided"

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edge.calibration.dataset import CalibrationSet
-from edge.compress.distillation import distill
-from edge.compress.prune.slimming import apply, plan
+from edge.calibration.drawing import DrawConfig, SampleSource, draw_set
+from edge.compress.collectives import spread
+from edge.compress.distill.teaching import teach
+from edge.compress.prune.slimming import PruningPlan, apply, plan
 from edge.compress.quantize.tracing import quiet
 from edge.compress.samples import draw_present, mask_modalities
 from edge.compress.stage import Artifact, DistillStage, PruneStage, QuantizeStage, apply_stage
-from edge.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import Tensor, nn
 
+    from edge.calibration.dataset import CalibrationSet
     from edge.compress.stage import CompressionContext
 
+LOSS_PARTS = "loss_parts"  # of the stage's record: what each part of the loss came to
 TAYLOR_BATCHES = 8
 CALIBRATION_BATCH = 16
-CALIBRATION_DROPOUT = 0.3  # so that the placeholders' ranges are seen as well
 
 
 @apply_stage.register(DistillStage)
@@ -32,8 +33,8 @@ def _(config: DistillStage, artifact: Artifact, context: CompressionContext) -> 
     torch.manual_seed(config.fit.seed)
     student = context.build_student()
     step = context.on_step(config.name)
-    distill(student, context.teacher, context.train, context.task, config.distill, config.fit, step)
-    return Artifact(config.name, student)
+    history = teach(student, context.teacher, context.train, context.task, config.distill, config.fit, step)
+    return Artifact(config.name, student, notes={LOSS_PARTS: history.notes()})
 
 
 @apply_stage.register(PruneStage)
@@ -47,11 +48,16 @@ def _(config: PruneStage, artifact: Artifact, context: CompressionContext) -> Ar
             present = draw_present(len(inputs[0]), len(inputs), config.fit.modality_dropout, generator)
             yield context.task.loss(model(*mask_modalities(inputs, present)), targets)
 
-    chosen = plan(artifact.model, context.example_inputs(2), config.prune, losses=losses)
+    def choose(_: None) -> dict[str, Any]:
+        example = context.example_inputs(2)
+        found = plan(artifact.model, example, config.prune, losses=losses, estimate=context.estimate)
+        return found.model_dump(mode="json", by_alias=True)
+
+    chosen = PruningPlan.model_validate(spread([None], choose)[0])  # one rank's: clocks of several would disagree
     pruned = apply(artifact.model, chosen)
     step = context.on_step(config.name)
-    distill(pruned, context.teacher, context.train, context.task, config.distill, config.fit, step)
-    return Artifact(config.name, pruned, plan=chosen)
+    history = teach(pruned, context.teacher, context.train, context.task, config.distill, config.fit, step)
+    return Artifact(config.name, pruned, plan=chosen, notes={LOSS_PARTS: history.notes()})
 
 
 @apply_stage.register(QuantizeStage)
@@ -59,32 +65,37 @@ def _(config: QuantizeStage, artifact: Artifact, context: CompressionContext) ->
     """Scales are collected on training samples in every modality state; the model then computes in INT8."""
     with quiet():  # torchao logs what CUDA libraries it misses
         from edge.compress.quantize.pt2e import quantize_static
+        from edge.compress.sensitivity.stage_plans import planned_quantization
 
-    calibration = draw_calibration_set(config, context)
+    calibration = draw_calibration_set(config, artifact.model, context)
     tensors = [torch.from_numpy(array) for array in calibration.tensors.values()]
-    batches = zip(*(t.split(CALIBRATION_BATCH) for t in tensors), strict=True)
-    quantized = quantize_static(artifact.model, context.example_inputs(2), batches, config.quantize)
-    return Artifact(config.name, quantized, artifact.plan, calibration.digest)
+    batches = list(zip(*(t.split(CALIBRATION_BATCH) for t in tensors), strict=True))
+    model, example = artifact.model, context.example_inputs(2)
+    planned = planned_quantization(
+        config.plan, config.search, model, example, batches, config.quantize, context.task, context.validation
+    )
+    quantized = quantize_static(model, example, batches, planned.settings)
+    return Artifact(config.name, quantized, artifact.plan, calibration.digest, planned.settings, planned.notes)
 
 
-def draw_calibration_set(config: QuantizeStage, context: CompressionContext) -> CalibrationSet:
-    """Draws samples of the training split without replacement, some of them with modalities missing.
+def draw_calibration_set(config: QuantizeStage, model: nn.Module, context: CompressionContext) -> CalibrationSet:
+    """Draws samples of the training split, in every modality state.
+
+    Args:
+        config: How many, and how they are chosen.
+        model: The one to be quantized; the selection `ranges` looks at its activations.
+        context: Training split and task.
 
     Raises:
         ConfigError: More samples are asked for than the split has.
         DataError: The samples are of another split, or not finite.
     """
-    if config.samples > len(context.train):
-        raise ConfigError(
-            f"{config.samples} calibration samples are asked for, the train split has {len(context.train)}",
-            "lower `samples` or add data",
-        )
-    generator = torch.Generator().manual_seed(config.seed)
-    chosen = torch.randperm(len(context.train), generator=generator)[: config.samples].tolist()
-    drawn = context.train.subset(chosen)
-    present = draw_present(len(drawn), len(drawn.inputs), CALIBRATION_DROPOUT, generator)
-    inputs = mask_modalities(drawn.inputs, present)
-    names = (*context.task.modalities, "present")
-    return CalibrationSet.from_samples(
-        drawn.ids, [drawn.split] * len(drawn), {n: t.numpy() for n, t in zip(names, inputs, strict=True)}
-    )
+    draw = DrawConfig(samples=config.samples, selection=config.selection, complete=config.complete, seed=config.seed)
+    train = context.train
+    names = context.task.modalities
+    source = SampleSource(train.split, train.ids, {n: t.numpy() for n, t in zip(names, train.inputs, strict=True)})
+    if config.selection == "random":
+        return draw_set(source, draw)
+    from edge.compress.quantize.activation_ranges import RangeFinder
+
+    return draw_set(source, draw, RangeFinder(model, context.example_inputs(2), config.quantize).by_sample)

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edge.compress.evaluation import evaluate
+from edge.compress.evaluation import evaluate_by_recording
 from edge.compress.export import export_onnx
 from edge.compress.fitting import set_layout
 from edge.compress.mac_count import macs
 from edge.compress.program.file import pack_program
+from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.quantize.dialects import write_s8, write_u8
 from edge.compress.quantize.half_regions import write_half
+from edge.compress.quantize.rounding_record import ROUNDED, rounded_layers
 from edge.compress.quantize.tracing import trace
 from edge.compress.quantize.unquantized import left_float
 from edge.compress.record import StageRecord
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edge.compress.evaluation import Runner
+    from edge.compress.recording_counts import RecordingCounts
     from edge.compress.samples import SampleSet
     from edge.compress.stage import Artifact, StageConfig
     from edge.compress.task import Task
@@ -48,12 +51,16 @@ class MeasuredStage:
         record: What was measured.
         program: Once quantized, the torch program as a `.pt2` file; None where it has more in it than such a file may,
             which the record's notes tell.
+        validation_counts: What `record.gate_metrics` were computed from; None where counts do not add up.
+        test_counts: The same of `record.metrics`.
     """
 
     artifact: Artifact
     graphs: dict[str, bytes]
     record: StageRecord
     program: bytes | None = None
+    validation_counts: RecordingCounts | None = None
+    test_counts: RecordingCounts | None = None
 
     @property
     def deployed(self) -> bytes:
@@ -92,10 +99,15 @@ class StageMeasurer:
         """Exports and measures; parameters and MACs of a quantized model are those of the stage before."""
         example = self.example_inputs()
         proto = export_onnx(artifact.model, example, self.input_names, self.output_names)
-        graphs = _dialects(proto, config) if artifact.quantized else {"fp32": proto.SerializeToString()}
+        settings = _settings(artifact, config)
+        graphs = _dialects(proto, settings) if artifact.quantized else {"fp32": proto.SerializeToString()}
         run = self._onnx_runner(graphs, GATED_DIALECT) if artifact.quantized else module_runner(artifact.model)
         batch = 1 if artifact.quantized else 64
         program, why_not = self._program(artifact, example)
+        tested, validated = (
+            evaluate_by_recording(run, split, self.task, batch_size=batch, on_step=self.on_step)
+            for split in (self.test, self.validation)
+        )
         inherited = before.record if artifact.quantized and before else None
         record = StageRecord(
             name=artifact.name,
@@ -104,11 +116,16 @@ class StageMeasurer:
             macs=inherited.macs if inherited else macs(artifact.model, example),
             bytes=len(graphs[deployed_dialect(graphs)]),
             seconds=seconds,
-            metrics=evaluate(run, self.test, self.task, batch_size=batch, on_step=self.on_step),
-            gate_metrics=evaluate(run, self.validation, self.task, batch_size=batch, on_step=self.on_step),
-            notes=self._notes(artifact, graphs) | why_not | (_left_float(proto, config) if artifact.quantized else {}),
+            metrics=tested.metrics,
+            gate_metrics=validated.metrics,
+            notes={
+                **artifact.notes,
+                **self._notes(artifact, graphs),
+                **why_not,
+                **(_left_float(proto, settings) if artifact.quantized else {}),
+            },
         )
-        return MeasuredStage(artifact, graphs, record, program)
+        return MeasuredStage(artifact, graphs, record, program, validated.counts, tested.counts)
 
     def _program(self, artifact: Artifact, example: tuple[Tensor, ...]) -> tuple[bytes | None, dict[str, str]]:
         """What Torch-TensorRT compiles; where there can be none, the ONNX graphs still are, so that is noted."""
@@ -126,6 +143,7 @@ class StageMeasurer:
         return {
             "calibration_digest": artifact.calibration_digest,
             "bytes": {dialect: len(graph) for dialect, graph in graphs.items()},
+            **_rounding(artifact.model),
             **{
                 f"{dialect}_agrees_with_{GATED_DIALECT}": self.agreement(graphs, GATED_DIALECT, dialect)
                 for dialect in graphs
@@ -185,16 +203,26 @@ def onnx_runner(graph: bytes, dialect: str, input_names: Sequence[str], output_n
     return run
 
 
-def _dialects(proto: onnx.ModelProto, config: StageConfig | None) -> dict[str, bytes]:
-    keep_fp32 = config.quantize.keep_fp32 if isinstance(config, QuantizeStage) else ()
+def _settings(artifact: Artifact, config: StageConfig | None) -> QuantizeConfig:
+    """How a model was quantized: as the stage says, or as its plan of precisions had it."""
+    stated = config.quantize if isinstance(config, QuantizeStage) else QuantizeConfig()
+    return artifact.settings or stated
+
+
+def _dialects(proto: onnx.ModelProto, settings: QuantizeConfig) -> dict[str, bytes]:
     s8 = write_s8(proto)
-    written = {"s8": s8, "s8f16": write_half(s8, keep_fp32), "u8": write_u8(s8)}
+    written = {"s8": s8, "s8f16": write_half(s8, settings.keep_fp32), "u8": write_u8(s8)}
     return {dialect: graph.SerializeToString() for dialect, graph in written.items()}
 
 
-def _left_float(proto: onnx.ModelProto, config: StageConfig | None) -> dict[str, Any]:
+def _rounding(model: nn.Module) -> dict[str, Any]:
+    layers = [layer.model_dump() for layer in rounded_layers(model)]
+    return {ROUNDED: layers} if layers else {}
+
+
+def _left_float(proto: onnx.ModelProto, settings: QuantizeConfig) -> dict[str, Any]:
     """The precision plan excuses what is noted here, so it is said as well."""
-    left = left_float(proto, config.quantize.keep_float if isinstance(config, QuantizeStage) else ())
+    left = left_float(proto, settings.keep_float)
     for layer, operator in left.items():
         logger.warning("%s stays float: no INT8 rule for %s; `keep_float` that names it silences this", layer, operator)
     return {"left_float": left} if left else {}

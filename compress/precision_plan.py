@@ -6,8 +6,10 @@ from fnmatch import fnmatchcase
 from glob import escape
 from typing import TYPE_CHECKING, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edge.runtime.atomic import atomic_file
 from edge.runtime.config_file import read_yaml, validated
 from edge.runtime.errors import BundleError
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 PlannedPrecision = Literal["int8", "fp16", "fp32"]
 Precision = Literal["int8", "fp16", "bf16", "fp32", "fp8", "int4", "other", "unknown"]  # what may be found
 QUANTIZE = "quantize"
+PLAN_NOTE = "precision_plan"  # in the notes of a quantization that followed or searched one
 
 
 class PrecisionRule(BaseModel):
@@ -61,6 +64,28 @@ class PrecisionPlan(BaseModel):
             return self.products
         return next((rule.precision for rule in self.rules if fnmatchcase(layer, rule.layers)), "fp32")
 
+    def names(self, layer: str) -> bool:
+        """Whether a rule matches the layer."""
+        return any(fnmatchcase(layer, rule.layers) for rule in self.rules)
+
+    def int8_or_float(self) -> PrecisionPlan:
+        """The same without FP16: what every dialect of a bundle keeps, for only `s8f16` has FP16 in it."""
+        wide = {"int8": "int8", "fp16": "fp32", "fp32": "fp32"}
+        rules = (rule.model_copy(update={"precision": wide[rule.precision]}) for rule in self.rules)
+        return PrecisionPlan(rules=tuple(rules))
+
+    def save(self, path: Path) -> None:
+        """Writes YAML that `load_plan` reads, one rule a line."""
+        lines = ["# The first rule that matches a layer's path counts; FP32 where none does.", "rules:"]
+        for rule in self.rules:
+            text = yaml.safe_dump(rule.model_dump(), default_flow_style=True, sort_keys=False, width=1000)
+            lines.append(f"- {text.strip()}")
+        if not self.rules:
+            lines.append("  []")
+        lines.append(f"products: {self.products}  # of two activations, as in attention")
+        with atomic_file(path) as partial:
+            partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
 
 def load_plan(path: Path) -> PrecisionPlan:
     """Reads a plan: YAML with a list of `rules`.
@@ -74,6 +99,8 @@ def load_plan(path: Path) -> PrecisionPlan:
 def plan_of_stages(stages: Sequence[StageEntry]) -> PrecisionPlan:
     """What the stages of a bundle say: INT8 but for the layers that were kept or left, or nothing narrower than FP32.
 
+    Where a plan was followed, it is the plan's INT8 layers; its FP16 ones may be FP32 in dialects without FP16.
+
     Raises:
         BundleError: The settings of the last quantization are none.
     """
@@ -83,7 +110,12 @@ def plan_of_stages(stages: Sequence[StageEntry]) -> PrecisionPlan:
     try:
         settings = _Kept.model_validate(quantized.config.get(QUANTIZE) or {})
         notes = _Notes.model_validate(quantized.notes)
-        return PrecisionPlan.int8((*settings.keep_float, *map(escape, notes.left_float)))
+        left = tuple(map(escape, notes.left_float))
+        if notes.precision_plan is None:
+            return PrecisionPlan.int8((*settings.keep_float, *left))
+        wider = tuple(map(escape, notes.precision_plan.wider_than_planned))
+        excused = (PrecisionRule(layers=glob, precision="fp32") for glob in (*left, *wider))
+        return PrecisionPlan(rules=(*excused, *notes.precision_plan.plan.int8_or_float().rules))
     except ValidationError as error:
         raise BundleError(
             f"stage '{quantized.name}' does not say which layers it kept ({error.errors()[0]['msg']})",
@@ -101,6 +133,14 @@ class _Notes(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     left_float: dict[str, str] = {}
+    precision_plan: _NotedPlan | None = None
+
+
+class _NotedPlan(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    plan: PrecisionPlan
+    wider_than_planned: dict[str, PlannedPrecision] = {}
 
 
 def expanded(globs: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,19 +5,28 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Annotated, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import edge.compress.handlers  # noqa: F401  (registers what each stage runs)
-from edge.compress.gate import check_gate
+from edge.compress.gate import refuse_unknown_limits
+from edge.compress.judging import judged_stage, unless_refused
+from edge.compress.recipe_errors import describe_recipe_error
 from edge.compress.stage import DistillStage, PruneStage, QuantizeStage, apply_stage
-from edge.runtime.config_file import read_yaml, validated
+from edge.compress.stage_origin import stage_seed
+from edge.runtime.config_file import read_yaml
+from edge.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from torch import nn
+
+    from edge.compress.judging import TimePair
     from edge.compress.measure import MeasuredStage
     from edge.compress.stage import Artifact, CompressionContext, StageConfig
+    from edge.compress.stage_store import StageStore
 
 Stage = Annotated[DistillStage | PruneStage | QuantizeStage, Field(discriminator="stage")]
 
@@ -36,22 +45,31 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _order_is_possible(self) -> Recipe:
         names = [s.name for s in self.stages]
-        if len(set(names)) != len(names) or "teacher" in names:
-            raise ValueError(f"stage names must differ and leave 'teacher' free: {names}")
+        for name in names:
+            if name == "teacher" or names.count(name) > 1:
+                raise ValueError(f"two stages are called '{name}'; give each a `name` of its own, and none 'teacher'")
         for earlier, later in zip(self.stages, self.stages[1:], strict=False):
             if later.order < earlier.order or later.order == earlier.order == QuantizeStage.order:
-                order = "distil, then prune, then quantize"
-                raise ValueError(f"'{later.stage}' cannot follow '{earlier.stage}': {order}")
+                raise ValueError(
+                    f"'{later.name}' ({later.stage}) cannot follow '{earlier.name}' ({earlier.stage}); "
+                    "distil, then prune, then quantize, once"
+                )
         return self
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Reads a recipe: YAML with a list of `stages`.
+    """Reads a recipe: YAML with a list of `stages`, or a whole project, such as a bundle's `recipe.yaml`.
 
     Raises:
         ConfigError: The file is missing or no YAML, a key is unknown, or the order impossible.
     """
-    return validated(Recipe, read_yaml(path), path)
+    content = read_yaml(path)
+    if isinstance(content, dict) and "stages" not in content and "recipe" in content:
+        content = content["recipe"]
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(*describe_recipe_error(error, content, path)) from error
 
 
 class Measure(Protocol):
@@ -64,19 +82,67 @@ class Measure(Protocol):
 
 
 def run_recipe(
-    recipe: Recipe, teacher: MeasuredStage, context: CompressionContext, measure: Measure
+    recipe: Recipe,
+    teacher: MeasuredStage,
+    context: CompressionContext,
+    measure: Measure,
+    store: StageStore | None = None,
+    time_pair: TimePair | None = None,
 ) -> Iterator[MeasuredStage]:
     """Runs the stages one after another, yielding each as soon as it is measured and passed its gate.
 
+    Args:
+        recipe: What to run.
+        teacher: Measured.
+        context: What stages may use.
+        measure: Exports and measures.
+        store: Finished stages are kept in it, and taken from it where nothing that made them has changed.
+        time_pair: For gates with `min_speedup`.
+
     Raises:
-        GateError: A stage was refused; the stages yielded before it stand.
+        StageRefusedError: A stage was refused; the stages yielded before it stand.
+        ConfigError: A gate limits what is not measured, or asks for a speed that is not timed.
     """
+    _check_gates(recipe, teacher, time_pair)
     before = teacher
-    for config in recipe.stages:
-        started = time.monotonic()
+    for position, config in enumerate(recipe.stages, 1):
+        so_far = recipe.stages[:position]
+        after = store.recall(so_far, before, context) if store else None
+        if after is None:
+            after = _run_stage(config, before, context, measure)
+            if store:
+                store.keep(so_far, before, after, context)
+        before = unless_refused(judged_stage(before, after, config.gate, context, time_pair))
+        yield before
+
+
+def _check_gates(recipe: Recipe, teacher: MeasuredStage, time_pair: TimePair | None) -> None:
+    for stage in recipe.stages:
+        if stage.gate is None:
+            continue
+        refuse_unknown_limits(stage.name, stage.gate, teacher.record.gate_metrics)
+        if stage.gate.min_speedup is not None and time_pair is None:
+            raise ConfigError(
+                f"stage '{stage.name}': gate.min_speedup is set and nothing times the graphs",
+                "pass time_pair, or leave min_speedup out",
+            )
+
+
+def _run_stage(
+    config: StageConfig, before: MeasuredStage, context: CompressionContext, measure: Measure
+) -> MeasuredStage:
+    """From the same weights, layout and random numbers whether the stage before was just made or read from disk."""
+    started = time.monotonic()
+    _settle(before.artifact.model)
+    _settle(context.teacher)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stage_seed(config))
         artifact = apply_stage(config, before.artifact, context)
-        after = measure(artifact, config, time.monotonic() - started, before)
-        if config.gate is not None:
-            check_gate(before.record, after.record, config.gate)
-        yield after
-        before = after
+    return measure(artifact, config, time.monotonic() - started, before)
+
+
+def _settle(model: nn.Module) -> None:
+    """Lays weights out as a fresh model has them: kernels, and so roundings, depend on strides."""
+    with torch.no_grad():
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from edge.compress.gate_findings import GateFindings
+from edge.runtime.statistics import Interval
+
+GATE_NOTE = "gate"
+LOSSES_NOTE = "lost_since_before"
+_LOSSES = TypeAdapter(dict[str, dict[str, Interval]])
 
 
 class StageRecord(BaseModel):
@@ -19,7 +26,7 @@ class StageRecord(BaseModel):
         seconds: Wall time that the stage took.
         metrics: `{state: {metric: points}}` on the test split.
         gate_metrics: The same on the validation split, which is what gates look at.
-        notes: Facts worth keeping, e.g. `parity_u8`, `channels_removed`.
+        notes: Facts worth keeping, e.g. `u8_agrees_with_s8`, `pruning`, and the two that the properties read.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,3 +40,21 @@ class StageRecord(BaseModel):
     metrics: dict[str, dict[str, float]]
     gate_metrics: dict[str, dict[str, float]]
     notes: dict[str, Any] = {}
+
+    @property
+    def gate(self) -> GateFindings | None:
+        """What the gate found, on the validation split; None of the first stage."""
+        found = self.notes.get(GATE_NOTE)
+        return None if found is None else GateFindings.model_validate(found)
+
+    @property
+    def lost_since_before(self) -> dict[str, dict[str, Interval]]:
+        """`{state: {metric: points lost}}` against the stage before, on the test split; empty without intervals."""
+        return _LOSSES.validate_python(self.notes.get(LOSSES_NOTE, {}))
+
+    def judged(self, findings: GateFindings, losses: dict[str, dict[str, Interval]] | None) -> StageRecord:
+        """The same record with what was found against the stage before."""
+        notes = {**self.notes, GATE_NOTE: findings.model_dump(mode="json")}
+        if losses:
+            notes[LOSSES_NOTE] = _LOSSES.dump_python(losses, mode="json")
+        return self.model_copy(update={"notes": notes})

@@ -59,9 +59,18 @@ class SampleSet:
         self, size: int, generator: torch.Generator | None = None
     ) -> Iterator[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
         """Inputs and targets, `size` at a time; shuffled where a generator is given."""
+        for chosen in self.batch_rows(size, generator):
+            yield self.rows(chosen)
+
+    def batch_rows(self, size: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
+        """Row numbers int64 of each batch, the last one perhaps shorter; shuffled where a generator is given."""
         order = torch.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator)
-        for chosen in order.split(size):
-            yield tuple(t[chosen] for t in self.inputs), tuple(t[chosen] for t in self.targets)
+        parts: tuple[Tensor, ...] = order.split(size)
+        return parts
+
+    def rows(self, chosen: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Inputs and targets of the rows int64 `[n]`."""
+        return tuple(t[chosen] for t in self.inputs), tuple(t[chosen] for t in self.targets)
 
 
 def mask_modalities(inputs: Sequence[Tensor], present: Tensor) -> tuple[Tensor, ...]:

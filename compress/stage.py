@@ -5,39 +5,54 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import singledispatch
-from typing import TYPE_CHECKING, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from edge.compress.distillation import DistillConfig
+from edge.calibration.selection import Selection
+from edge.compress.distill.config import DistillConfig
 from edge.compress.fitting import FitConfig
+from edge.compress.gate_findings import Judge
+from edge.compress.precision_plan import PrecisionPlan, load_plan
 from edge.compress.prune.slimming import PruneConfig
 from edge.compress.quantize.config import QuantizeConfig
+from edge.compress.sensitivity.config import PlanSearchConfig
 from edge.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edge.compress.fitting import OnStep
+    from edge.compress.prune.latency_source import EstimateLatency
     from edge.compress.prune.slimming import PruningPlan
     from edge.compress.samples import SampleSet
     from edge.compress.task import Task
 
 
 class GateConfig(BaseModel):
-    """What a step may cost and must bring.
+    """What a step may cost and must bring, against the stage before and on the same validation samples.
 
     Attributes:
-        max_loss: Points of `score` that may be lost in state `all`, against the stage before.
-        max_loss_any: Points that may be lost in any other state.
+        max_loss: Points of `score` that may be lost in state `all`.
+        max_loss_any: Points of `score` that may be lost in any other state.
+        limits: `{state: {metric: points}}`, in place of the two above; state `any` holds where none names the state.
         min_shrink: The deployed graph must be this many times smaller than before.
+        min_speedup: One inference on one thread of this machine must be this many times faster; not timed if absent.
+        confidence: Of each interval, drawn over recordings.
+        judge: `interval` refuses what is shown to lose too much, passes what is shown not to, and calls the rest
+            undecided, which goes on with a note. `proved` refuses the undecided as well. `point` ignores intervals.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_loss: float = Field(2.0, ge=0)
     max_loss_any: float = Field(4.0, ge=0)
+    limits: dict[str, dict[str, Annotated[float, Field(ge=0)]]] = {}
     min_shrink: float = Field(1.0, ge=0)
+    min_speedup: float | None = Field(None, gt=0)
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    judge: Judge = "interval"
 
 
 class StageConfig(BaseModel):
@@ -78,14 +93,43 @@ class PruneStage(StageConfig):
 
 
 class QuantizeStage(StageConfig):
-    """Static INT8 by a calibration set drawn from the training split."""
+    """Static INT8 by a calibration set drawn from the training split.
+
+    Attributes:
+        samples: In the calibration set.
+        selection: `random`, or `ranges`: such that their scales are those of the whole training split.
+        complete: Share of them with every modality; the others are seen in every other state.
+        seed: Of that draw.
+        plan: INT8, FP16 or FP32 by layer; given as a path, that file's rules stand here from then on.
+        search: Look for such a plan instead, under a budget.
+
+    Raises:
+        ValueError: Both are set, or a plan beside `keep_float` or `keep_fp32`, which say the same.
+    """
 
     order = 3
     stage: Literal["quantize"] = "quantize"
     name: str = "quantize"
     quantize: QuantizeConfig = QuantizeConfig()
     samples: int = Field(256, ge=1)
+    selection: Selection = "random"
+    complete: float = Field(0.7, ge=0, le=1)
     seed: int = 0
+    plan: PrecisionPlan | None = None
+    search: PlanSearchConfig | None = None
+
+    @field_validator("plan", mode="before")
+    @classmethod
+    def _read_plan(cls, value: object) -> object:
+        return load_plan(Path(value)) if isinstance(value, str | Path) else value
+
+    @model_validator(mode="after")
+    def _precisions_are_said_once(self) -> QuantizeStage:
+        kept = [name for name in ("keep_float", "keep_fp32") if getattr(self.quantize, name)]
+        if self.plan is not None and (kept or self.search is not None):
+            other = "search" if self.search else kept[0]
+            raise ValueError(f"`plan` and `{other}` contradict each other: drop one of them")
+        return self
 
 
 @dataclass(frozen=True)
@@ -97,12 +141,16 @@ class Artifact:
         model: Takes positional tensors, `present` last.
         plan: Channels removed so far, which with the architecture and the weights rebuilds the model.
         calibration_digest: Of the calibration set, once quantized.
+        settings: How it was quantized, with what a plan decided; None where the stage's own settings stood.
+        notes: For the stage's record.
     """
 
     name: str
     model: nn.Module
     plan: PruningPlan | None = None
     calibration_digest: str | None = None
+    settings: QuantizeConfig | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def quantized(self) -> bool:
@@ -116,10 +164,12 @@ class CompressionContext:
 
     Attributes:
         task: Losses, metrics, modalities.
-        train: The training split; stages see no other data.
+        train: The training split; but for a plan's search, stages see no other data.
         teacher: Trained, in eval mode.
         build_student: A freshly initialised student.
         on_step: Factory of progress callbacks, by stage name.
+        validation: What a plan of precisions is judged by; None where none is searched.
+        estimate: Latencies of a graph's layers on a device of that name; None where no stage asks for an estimate.
     """
 
     task: Task
@@ -127,6 +177,8 @@ class CompressionContext:
     teacher: nn.Module
     build_student: Callable[[], nn.Module]
     on_step: Callable[[str], OnStep | None] = field(default=lambda _name: None)
+    validation: SampleSet | None = None
+    estimate: EstimateLatency | None = None
 
     def example_inputs(self, batch: int) -> tuple[Tensor, ...]:
         """Positional inputs of the first samples, everything present."""

@@ -6,13 +6,15 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from edge.compile.board.goldens import TOLERANCE, golden_deviation
 from edge.compile.board.graph_choice import choose_graph, newest_engine
 from edge.compile.board.host import is_tensorrt_expected, open_host
 from edge.compile.dialect_order import TYPED_DIALECTS
 from edge.runtime.capabilities import has_module
 from edge.runtime.engine_cache import EngineCache
-from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine, choose_dialect
+from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine, choose_dialect, must_emulate
 from edge.runtime.engines.tensorrt import RunnerConfig, TensorRTEngine
+from edge.runtime.engines.weight_levels import has_seven_bit_weights
 from edge.runtime.errors import BundleError, ConfigError, EdgeError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -86,15 +88,39 @@ class _NoEngineError(BundleError):
 def _onnxruntime(bundle: Bundle, dialect: str | None, threads: int, missing: EdgeError | None) -> RunEngine:
     reason = "asked for"
     if dialect is None:
-        suiting = choose_dialect(bundle.dialects)
+        suiting = choose_dialect(bundle.dialects, seven_bit=_seven_bit(bundle))
         dialect, reason = suiting.dialect, suiting.reason
     if missing is not None and (is_tensorrt_expected() or not isinstance(missing, MissingDependencyError)):
         if not has_module("onnxruntime"):  # a board needs one engine, and that one is nearer
             raise missing
         logger.warning("ONNX Runtime runs the model, for there is no TensorRT engine: %s", missing)
         reason = f"{reason}; no TensorRT engine: {missing.problem}"
-    engine = OnnxRuntimeEngine(bundle.graph(dialect), dialect, threads=threads, model_io=bundle.model_io)
-    return RunEngine(engine, reason, threads)
+    engine, notes = _checked(bundle, dialect, threads)
+    return RunEngine(engine, reason, threads, notes)
+
+
+def _seven_bit(bundle: Bundle) -> list[str]:
+    """Dialects with weights of 7 bits; asked for only where others would be emulated."""
+    asked = [d for d in bundle.dialects if d in ("u8", "s8") and must_emulate(d)]
+    return [d for d in asked if has_seven_bit_weights(bundle.graph(d))]
+
+
+def _checked(bundle: Bundle, dialect: str, threads: int) -> tuple[OnnxRuntimeEngine, tuple[str, ...]]:
+    """The engine; where it owes its integer kernels to weights of 7 bits, it must answer the goldens."""
+
+    def engine(emulate: bool | None = None) -> OnnxRuntimeEngine:
+        graph, io = bundle.graph(dialect), bundle.model_io
+        return OnnxRuntimeEngine(graph, dialect, threads=threads, model_io=io, emulate_int8=emulate)
+
+    found = engine()
+    if not must_emulate(dialect) or not found.in_integers:
+        return found, ()
+    deviation = golden_deviation(bundle, dialect, found)
+    if deviation <= TOLERANCE[dialect]:
+        return found, ()
+    note = f"INT8 is emulated: the integer kernels miss the goldens of {dialect} by {deviation:.2g} of a tensor"
+    logger.warning(note)
+    return engine(True), (note,)
 
 
 def _tensorrt(bundle: Bundle, dialect: str | None, config: RunnerConfig) -> RunEngine:

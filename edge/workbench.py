@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from edge.compress.fitting import fit
+from edge.compress.latency import time_stages
 from edge.compress.measure import MeasuredStage, StageMeasurer
 from edge.compress.recipe import run_recipe
 from edge.compress.stage import Artifact, CompressionContext
+from edge.compress.stage_origin import common_origin
+from edge.compress.stage_store import StageStore
 from edge.data.dataset_folder import load_split, read_manifest
 from edge.data.street import project_rig
+from edge.devices.catalog import load_device
+from edge.devices.estimate import estimate_graph
 from edge.models.fusion_model import FusionModel
 from edge.packing.pack import BundleContents, pack_bundle
 from edge.project import StreetData
@@ -34,8 +39,10 @@ if TYPE_CHECKING:
     from edge.project import Project
     from edge.runtime.bundle import Bundle
     from edge.runtime.rig import Rig
+    from edge.runtime.statistics import Comparison
 
 GOLDEN_CASES = 4
+GATE_ROUNDS = 100  # of timing, where a gate asks for speed
 LICENSES = """The graphs of this bundle hold weights that were trained by edge-fusion (Apache-2.0).
 They carry the licence that their owner gives them; data that is not generated keeps its own licence.
 """
@@ -82,19 +89,42 @@ class Workbench:
             for i in range(min(count, len(test)))
         ]
 
-    def measure_teacher(self, model: FusionModel, seconds: float) -> MeasuredStage:
+    def stage_store(self, folder: Path, teacher: FusionModel, fresh: bool = False) -> StageStore:
+        """Keeps finished stages in `folder`, for as long as teacher, data, widths and versions are the same.
+
+        Reads every sample of the three splits once.
+        """
+        settings = self.project.model_dump(mode="json", by_alias=True, include={"io", "student", "train"})
+        splits = (self.train, self.measurer.validation, self.measurer.test)
+        return StageStore(folder, common_origin(teacher.state_dict(), splits, settings), fresh)
+
+    def measure_teacher(self, model: FusionModel, seconds: float, store: StageStore | None = None) -> MeasuredStage:
         """The teacher as the first stage."""
+        found = store.recall_first("teacher", model) if store else None
+        if found is not None:
+            return found
         measured = self.measurer(Artifact("teacher", model), None, seconds, None)
         record = measured.record.model_copy(update={"config": self.project.train.model_dump(mode="json")})
-        return MeasuredStage(measured.artifact, measured.graphs, record)
+        measured = replace(measured, record=record)
+        if store:
+            store.keep_first(measured)
+        return measured
 
     def compress(
-        self, teacher: MeasuredStage, on_step: Callable[[str], OnStep | None] = lambda _name: None
+        self,
+        teacher: MeasuredStage,
+        on_step: Callable[[str], OnStep | None] = lambda _name: None,
+        store: StageStore | None = None,
     ) -> Iterator[MeasuredStage]:
         """Runs the project's recipe on a measured teacher.
 
+        Args:
+            teacher: From `measure_teacher`.
+            on_step: Gives each stage its progress callback.
+            store: Where finished stages are kept and taken from.
+
         Raises:
-            GateError: A stage was refused.
+            StageRefusedError: A stage was refused.
         """
         context = CompressionContext(
             task=self.task,
@@ -102,8 +132,13 @@ class Workbench:
             teacher=teacher.artifact.model,
             build_student=lambda: FusionModel(self.project.student, self.project.io),
             on_step=on_step,
+            validation=self.measurer.validation,
+            estimate=lambda device, graph: estimate_graph(graph, load_device(device)).latency_table(),
         )
-        return run_recipe(self.project.recipe, teacher, context, self.measurer)
+        return run_recipe(self.project.recipe, teacher, context, self.measurer, store, self._time_pair)
+
+    def _time_pair(self, before: MeasuredStage, after: MeasuredStage) -> Comparison:
+        return time_stages([before, after], self.example_feeds(1)[0], rounds=GATE_ROUNDS).first_over_last
 
     def pack(self, stages: Sequence[MeasuredStage], out: Path) -> Bundle:
         """Packs the last stage: its INT8 dialects, and the FP32 graph of the stage it was quantized from.

@@ -15,7 +15,20 @@ import pytest
 import edge
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("demo", "train", "compress", "check", "estimate", "build", "run", "inspect", "verify", "sign", "doctor")
+VERBS = (
+    "demo",
+    "train",
+    "compress",
+    "calibrate",
+    "check",
+    "estimate",
+    "build",
+    "run",
+    "inspect",
+    "verify",
+    "sign",
+    "doctor",
+)
 ROUNDS = 15
 HELP_LIMIT = 1.5
 

@@ -2,20 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from edge.compress.precision_plan import PlannedPrecision
+
+MEASURED = "measured"
+Clock = Annotated[str, StringConstraints(pattern=r"^(measured|estimate:[a-z0-9][a-z0-9._-]*)$")]
+
+
+class LatencyTarget(BaseModel):
+    """What the pruned graph may take, by one clock. Exactly one of `ratio` and `max_ms` is set.
+
+    Attributes:
+        source: `measured`: ONNX Runtime on this machine, one thread, the pruned graph in turn with the unpruned one.
+            `estimate:<device>`: the roofline of a device that is not here. One is never mixed with the other.
+        precision: What the graph computes in. Only FP32 can be measured before quantization.
+        ratio: Share of the unpruned graph's latency that may stay.
+        max_ms: Milliseconds that may stay; taken as a share of the unpruned graph's, timed first.
+        slack: The search ends with a plan whose interval ends at most this much, as a share, below the target.
+        width_table: File that keeps layers' latencies by width from one run to the next; made if it is not there.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Clock = MEASURED
+    precision: PlannedPrecision = "fp32"
+    ratio: float | None = Field(None, gt=0, lt=1)
+    max_ms: float | None = Field(None, gt=0, allow_inf_nan=False)
+    slack: float = Field(0.03, ge=0, lt=1)
+    width_table: str | None = None
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> LatencyTarget:
+        if (self.ratio is None) == (self.max_ms is None):
+            raise ValueError("set exactly one of ratio and max_ms")
+        if self.source == MEASURED and self.precision != "fp32":
+            raise ValueError(f"only fp32 can be measured before quantization; for {self.precision} use estimate:DEVICE")
+        return self
 
 
 class PruneConfig(BaseModel):
-    """How much to prune and by what. Exactly one of the three targets is set.
+    """How much to prune and by what. Exactly one of the four targets is set.
 
     Attributes:
         ratio: Share of channels to remove from every group, rounded to the nearest aligned width.
         macs_ratio: Share of the multiply-accumulates that may stay; groups compete for it.
-        cost_ratio: The same for the cost function that the caller passes, such as a latency.
-        align: Kept channels are a multiple of this, or the group stays whole. Kernels work on blocks of channels:
-            8 in FP16 on tensor cores and with AVX2, 16 with AVX-512, 32 in INT8 on tensor cores.
+        cost_ratio: The same for the cost function that the caller passes, for anything else than MACs and latency.
+        latency: What the exported graph may take, by a named clock; groups compete by milliseconds for importance.
+        align: Kept channels are a multiple of this, or the group stays whole; heads count with their width. Kernels
+            work on blocks of channels: 8 in FP16 on tensor cores and with AVX2, 16 with AVX-512, 32 in INT8 on
+            tensor cores.
         minimum: No group goes below this width.
         max_ratio: Largest share that a group may lose where groups compete, against starving one layer.
         importance: `taylor` needs losses, `norm` only the weights.
@@ -27,6 +65,7 @@ class PruneConfig(BaseModel):
     ratio: float | None = Field(None, gt=0, lt=1)
     macs_ratio: float | None = Field(None, gt=0, lt=1)
     cost_ratio: float | None = Field(None, gt=0, lt=1)
+    latency: LatencyTarget | None = None
     align: int = Field(8, ge=1)
     minimum: int = Field(8, ge=1)
     max_ratio: float = Field(0.8, gt=0, lt=1)
@@ -35,6 +74,7 @@ class PruneConfig(BaseModel):
 
     @model_validator(mode="after")
     def _one_target(self) -> PruneConfig:
-        if sum(target is not None for target in (self.ratio, self.macs_ratio, self.cost_ratio)) != 1:
-            raise ValueError("set exactly one of ratio, macs_ratio and cost_ratio")
+        targets = (self.ratio, self.macs_ratio, self.cost_ratio, self.latency)
+        if sum(target is not None for target in targets) != 1:
+            raise ValueError("set exactly one of ratio, macs_ratio, cost_ratio and latency")
         return self

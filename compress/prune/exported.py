@@ -24,6 +24,13 @@ def evaluation_copy(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model).eval()
 
 
+def first_sample(inputs: Inputs) -> Inputs:
+    """The example at batch 1."""
+    if isinstance(inputs, Mapping):
+        return {name: value[:1] if isinstance(value, torch.Tensor) else value for name, value in inputs.items()}
+    return tuple(value[:1] if isinstance(value, torch.Tensor) else value for value in inputs)
+
+
 def call(model: nn.Module, inputs: Inputs) -> Any:
     """Runs `model` on positional or keyword inputs."""
     return model(**inputs) if isinstance(inputs, Mapping) else model(*inputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,12 +13,14 @@ from edge.compress.mac_count import LayerMacs, layer_macs
 from edge.compress.prune import layer_rules, pointwise_rules, shape_rules
 from edge.compress.prune.channels import FIXED
 from edge.compress.prune.exported import export
+from edge.compress.prune.layer_shapes import LayerUse, layer_uses
 from edge.compress.prune.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import nn
+    from torch.export import ExportedProgram
 
     from edge.compress.prune.channels import Labels
     from edge.compress.prune.exported import Inputs
@@ -49,7 +51,7 @@ class ChannelGroup:
     """Channels that are alike: each occupies the same dimensions of the same tensors.
 
     Attributes:
-    name: The first tensor that makes these channels, with the dimension and the first index; unique.
+        name: The first tensor that makes these channels, with the dimension and the first index; unique.
         size: Number of channels.
         slots: All dimensions that shrink when a channel goes.
     """
@@ -57,6 +59,12 @@ class ChannelGroup:
     name: str
     size: int
     slots: tuple[Slot, ...]
+
+    @property
+    def unit(self) -> int:
+        """Positions that one channel takes where it is made: the width of a head, the number of convolution groups."""
+        made = [slot for slot in self.slots if not slot.consumes] or self.slots
+        return min(int(slot.indices.shape[1]) for slot in made)
 
 
 @dataclass(frozen=True)
@@ -68,12 +76,14 @@ class ChannelGraph:
         blocked: Tensor path to the reason why its own channels stay.
         shapes: Shape of every parameter and buffer of the graph.
         layers: Cost of each call.
+        uses: What each of them computes, for its latency.
     """
 
     groups: tuple[ChannelGroup, ...]
     blocked: Mapping[str, str]
     shapes: Mapping[str, tuple[int, ...]]
     layers: tuple[LayerMacs, ...]
+    uses: tuple[LayerUse, ...] = ()
 
 
 def channel_graph(model: nn.Module, example_inputs: Inputs) -> ChannelGraph:
@@ -87,6 +97,7 @@ def channel_graph(model: nn.Module, example_inputs: Inputs) -> ChannelGraph:
         ModelError: The model does not export.
     """
     program = export(model, example_inputs)
+    program.graph_module.graph.eliminate_dead_code()  # what is computed for nothing holds no channel back
     walk = Walk()
     walk.run(program, RULES)
     layers = tuple(layer_macs(program))
@@ -94,7 +105,23 @@ def channel_graph(model: nn.Module, example_inputs: Inputs) -> ChannelGraph:
     for path, reason in blocked.items():
         logger.info("%s is not pruned: %s", path, reason)
     shapes = {path: tuple(map(len, dims)) for path, dims in walk.parameters.items()}
-    return ChannelGraph(groups, blocked, shapes, layers)
+    return ChannelGraph(groups, blocked, shapes, layers, _uses(program, walk, groups))
+
+
+def _uses(program: ExportedProgram, walk: Walk, groups: Sequence[ChannelGroup]) -> tuple[LayerUse, ...]:
+    """All layers; a product of two computed tensors is told which group its matrices belong to."""
+    group_of = {}
+    for group in groups:
+        slot = group.slots[0]
+        for root in walk.channels.classes(walk.parameters[slot.path][slot.dim][slot.indices]).ravel().tolist():
+            group_of[root] = group.name
+    batches = {node.name: walk.dims(node)[:-2] for node in program.graph.nodes}
+    uses = []
+    for use in layer_uses(program):
+        roots = (int(root) for labels in batches[use.node] for root in walk.channels.classes(labels))
+        heads = next((group_of[root] for root in roots if root in group_of), None)
+        uses.append(use if use.weight else replace(use, heads=heads))
+    return tuple(uses)
 
 
 def _collect(walk: Walk, weights: set[str | None]) -> tuple[tuple[ChannelGroup, ...], dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Operators with weights: convolutions, linear layers and normalisations."""
+"""Operators with weights, and products: convolutions, linear layers, attention and normalisations."""
 
 from __future__ import annotations
 
@@ -27,19 +27,35 @@ def _convolution(walk: Walk, node: Node, arguments: dict[str, Any]) -> Any:
     if arguments.get("groups", 1) == 1:
         walk.channels.tie(weight[1], entering[channel_dim], f"the convolution {path}")
         walk.consumers.add((path, 1))
-    elif not _tie_depthwise(walk, weight, entering[channel_dim], path):
-        return walk.opaque(node, f"{path} is a grouped convolution")
+    elif len(weight[1]) == 1:
+        _tie_depthwise(walk, weight, entering[channel_dim], path)
+    else:
+        _tie_groups(walk, weight, entering[channel_dim], path)
     _block_space(walk, arguments["input"], weight, channel_dim)
     return _channels_out(walk, node, arguments, weight[0], channel_dim)
 
 
-def _tie_depthwise(walk: Walk, weight: Dims, entering: Labels, path: str) -> bool:
-    """Each input channel makes its own outputs; False for grouped convolutions with wider groups."""
-    if len(weight[1]) != 1 or len(weight[0]) % len(entering):
-        return False
+def _tie_depthwise(walk: Walk, weight: Dims, entering: Labels, path: str) -> None:
+    """Each input channel makes its own outputs."""
     multiplier = len(weight[0]) // len(entering)
     walk.channels.tie(weight[0], np.repeat(entering, multiplier), f"the depthwise convolution {path}")
-    return True
+
+
+def _tie_groups(walk: Walk, weight: Dims, entering: Labels, path: str) -> None:
+    """Every group loses the channel at the same place within it, so that their number stays."""
+    what = f"the grouped convolution {path}"
+    walk.channels.tie(weight[1], _first_group(walk, entering, len(entering) // len(weight[1]), what), what)
+    walk.consumers.add((path, 1))
+    _first_group(walk, weight[0], len(entering) // len(weight[1]), what)
+
+
+def _first_group(walk: Walk, labels: Labels, groups: int, what: str) -> Labels:
+    """Ties equal places of all groups; returns those of the first."""
+    rows = labels.reshape(groups, -1)
+    for row in rows[1:]:
+        walk.channels.tie(rows[0], row, what)
+    first: Labels = rows[0]
+    return first
 
 
 def _transposed_convolution(walk: Walk, node: Node, arguments: dict[str, Any]) -> Any:
@@ -47,14 +63,16 @@ def _transposed_convolution(walk: Walk, node: Node, arguments: dict[str, Any]) -
     weight, path = walk.dims(arguments["weight"]), walk.path(arguments["weight"])
     entering = walk.dims(arguments["input"])
     channel_dim = len(entering) - (len(weight) - 1)
-    if path is None or (arguments.get("groups", 1) != 1 and len(weight[1]) != 1):
-        return walk.opaque(node, f"{path or 'a transposed convolution'} is grouped or its weight is computed")
+    groups = arguments.get("groups", 1)
+    if path is None:
+        return walk.opaque(node, "the weight of a transposed convolution is computed")
     walk.channels.tie(weight[0], entering[channel_dim], f"the transposed convolution {path}")
     _block_space(walk, arguments["input"], weight, channel_dim)
-    if arguments.get("groups", 1) != 1:
+    if groups != 1 and len(weight[1]) == 1 and len(weight[0]) == groups:
         return _channels_out(walk, node, arguments, weight[0], channel_dim)
     walk.consumers.add((path, 0))
-    return _channels_out(walk, node, arguments, weight[1], channel_dim)
+    _first_group(walk, weight[0], groups, f"the grouped convolution {path}")
+    return _channels_out(walk, node, arguments, np.tile(weight[1], groups), channel_dim)
 
 
 def _block_space(walk: Walk, source: Node, weight: Dims, channel_dim: int) -> None:
@@ -100,6 +118,18 @@ def _operands(arguments: dict[str, Any]) -> tuple[Any, Any]:
     if "self" in arguments:
         return arguments["self"], arguments.get("other", arguments.get("mat2"))
     return arguments["tensor1"], arguments["tensor2"]
+
+
+def _attention(walk: Walk, node: Node, arguments: dict[str, Any]) -> Dims:
+    """Heads are a batch dimension, which passes; places and the width of a head are summed over and stay."""
+    query, key, value = (walk.dims(arguments[name]) for name in ("query", "key", "value"))
+    for labels in (query[-1], key[-1], key[-2], value[-2]):
+        walk.channels.block(labels, "attention sums over it")
+    shape, mask = shape_of(node), walk.dims(arguments.get("attn_mask"))
+    for labels in mask[-2:]:
+        walk.channels.block(labels, "attention is masked along it")
+    batch = [(*dims[:-2], *map(fixed, shape[-2:])) for dims in (query, key, value, mask) if dims]
+    return (*broadcast(walk, node, batch)[:-2], query[-2], value[-1])
 
 
 def _batch_norm(walk: Walk, node: Node, arguments: dict[str, Any]) -> Dims:
@@ -151,6 +181,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"], _transposed_convolution),
     "linear": _linear,
     **dict.fromkeys(["matmul", "bmm", "mm"], _matmul),
+    "scaled_dot_product_attention": _attention,
     "batch_norm": _batch_norm,
     "instance_norm": _instance_norm,
     "layer_norm": _layer_norm,

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from edge.compress.latency_table import Digest, Source
+from edge.compress.precision_plan import PlannedPrecision
+from edge.compress.prune.attention import separate_attention
 from edge.compress.prune.surgery import check_shapes, shrink
 
 if TYPE_CHECKING:
@@ -14,13 +17,49 @@ if TYPE_CHECKING:
 
 
 class GroupChange(BaseModel):
-    """How many channels one group had and keeps."""
+    """How many channels one group had and keeps.
+
+    Attributes:
+        name: Of the group.
+        channels: What it had; heads of attention are counted as one each.
+        kept: What it keeps.
+        unit: Positions that each takes where it is made, such as the width of a head.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     channels: int = Field(ge=1)
     kept: int = Field(ge=1)
+    unit: int = Field(1, ge=1)
+
+
+class PlanLatency(BaseModel):
+    """Latency of a pruned graph against the unpruned one's.
+
+    Attributes:
+        source: `measured:<machine>` or `estimate:<device>`.
+        precision: What both graphs compute in.
+        target: Share of the latency that might stay.
+        ratio: Share that stays, of the real pruned graph.
+        interval: 95 % interval of `ratio`; both ends are `ratio` where it is computed.
+        before_ms: Median of the unpruned graph.
+        after_ms: Median of the pruned one.
+        graphs: Pruned graphs that were timed until this one was chosen.
+        width_table: SHA-256 of the layers' latencies by width that the search went by.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Source
+    precision: PlannedPrecision
+    target: float = Field(gt=0)
+    ratio: float = Field(ge=0)
+    interval: tuple[float, float]
+    before_ms: float = Field(ge=0)
+    after_ms: float = Field(ge=0)
+    graphs: int = Field(ge=1)
+    width_table: Digest
 
 
 class PruningPlan(BaseModel):
@@ -34,6 +73,8 @@ class PruningPlan(BaseModel):
         untouched: Tensor path to the reason why its channels stay.
         macs_before: Multiply-accumulates of the example before.
         macs_after: The same after.
+        separated: Paths of `nn.MultiheadAttention` modules that are taken apart first, so that they can lose heads.
+        latency: What the latency target came to, and by whose clock; None for the other targets.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -45,6 +86,8 @@ class PruningPlan(BaseModel):
     untouched: dict[str, str] = {}
     macs_before: int = Field(ge=0)
     macs_after: int = Field(ge=0)
+    separated: tuple[str, ...] = ()
+    latency: PlanLatency | None = None
 
     @property
     def macs_ratio(self) -> float:
@@ -77,5 +120,7 @@ def apply(model: nn.Module, plan: PruningPlan) -> nn.Module:
     Raises:
         ModelError: The model is of another architecture, or already pruned.
     """
+    if plan.separated:
+        model, _ = separate_attention(model, plan.separated)
     check_shapes(model, plan.shapes)
     return shrink(model, plan.kept)

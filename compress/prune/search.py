@@ -31,11 +31,13 @@ class Candidates:
         graph: The whole model's groups and layers.
         groups: Those that may be pruned.
         scores: Importance per group and channel.
+        separated: Attention modules that were taken apart before.
     """
 
     graph: ChannelGraph
     groups: tuple[ChannelGroup, ...]
     scores: Mapping[str, Tensor]
+    separated: tuple[str, ...] = ()
 
     def plan(self, counts: Mapping[str, int]) -> PruningPlan:
         """The plan that leaves `counts` channels in the named groups and all in the others."""
@@ -45,9 +47,15 @@ class Candidates:
             shapes={path: self.graph.shapes[path] for path in cuts},
             kept={path: {dim: tuple(kept) for dim, kept in dims.items()} for path, dims in cuts.items()},
             groups=tuple(
-                GroupChange(name=group.name, channels=group.size, kept=counts.get(group.name, group.size))
+                GroupChange(
+                    name=group.name,
+                    channels=group.size,
+                    kept=counts.get(group.name, group.size),
+                    unit=group.unit,
+                )
                 for group in self.groups
             ),
+            separated=tuple(m for m in self.separated if any(path.startswith(f"{m}.") for path in cuts)),
             untouched=dict(self.graph.blocked),
             macs_before=sum(layer.macs for layer in self.graph.layers),
             macs_after=self.macs(counts),
@@ -55,17 +63,30 @@ class Candidates:
 
     def macs(self, counts: Mapping[str, int]) -> int:
         """Multiply-accumulates that `counts` leave, from each weight's share, without building the plan."""
+        gone = self.positions_gone(counts)
+        left = sum(self._layer_macs(layer, gone) for layer in self.graph.layers)
+        lost = {group.name: 1 - counts.get(group.name, group.size) / group.size for group in self.groups}
+        return left - sum(int(use.product_macs * lost.get(use.heads or "", 0)) for use in self.graph.uses)
+
+    def positions_gone(self, counts: Mapping[str, int]) -> Mapping[tuple[str, int], int]:
+        """How many positions each dimension of each tensor loses; those that lose none are absent."""
         gone: dict[tuple[str, int], int] = defaultdict(int)
         for group in self.groups:
             removed = group.size - counts.get(group.name, group.size)
             for slot in group.slots if removed else ():
                 gone[slot.path, slot.dim] += removed * slot.indices.shape[1]
-        return sum(self._layer_macs(layer, gone) for layer in self.graph.layers)
+        return gone
 
     def block_score(self, name: str, removed: int, more: int) -> float:
         """Mean importance of the channels between the `removed` and the `more` least important ones."""
         ranked = self._ranked(name)[removed:more]
         return float(self.scores[name].numpy()[ranked].mean())
+
+    def importance_left(self, name: str, count: int) -> float:
+        """Share of a group's importance that its `count` most important channels hold."""
+        scores = np.sort(self.scores[name].numpy())
+        total = float(scores.sum())
+        return float(scores[-count:].sum()) / total if total > 0 else count / len(scores)
 
     def _ranked(self, name: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         order = np.argsort(self.scores[name].numpy(), kind="stable")
@@ -77,9 +98,22 @@ class Candidates:
         return layer.macs * prod(left) // max(prod(shape), 1)
 
 
-def widths(size: int, align: int, minimum: int) -> list[int]:
-    """Widths that a group may be cut to, descending: multiples of `align` from `minimum` up."""
-    return [width for width in range(size - 1, minimum - 1, -1) if width % align == 0 and width > 0]
+def widths(size: int, align: int, minimum: int, unit: int = 1) -> list[int]:
+    """Channels that a group may be cut to, descending.
+
+    Args:
+        size: Channels that it has.
+        align: What is left is a multiple of this, counted in positions of the tensor that makes the channels.
+        minimum: The fewest positions.
+        unit: Positions that one channel takes there, such as the width of a head.
+    """
+    return [n for n in range(size - 1, 0, -1) if (n * unit) % align == 0 and n * unit >= minimum]
+
+
+def competing_widths(group: ChannelGroup, config: PruneConfig) -> list[int]:
+    """`widths` of a group that competes with others, so that `max_ratio` limits what it loses."""
+    least = int(np.ceil(group.size * (1 - config.max_ratio)))
+    return widths(group.size, config.align, max(config.minimum, least * group.unit), group.unit)
 
 
 def uniform_counts(groups: Sequence[ChannelGroup], ratio: float, align: int, minimum: int) -> dict[str, int]:
@@ -90,7 +124,7 @@ def uniform_counts(groups: Sequence[ChannelGroup], ratio: float, align: int, min
     """
     counts = {}
     for group in groups:
-        allowed = [group.size, *widths(group.size, align, minimum)]
+        allowed = [group.size, *widths(group.size, align, minimum, group.unit)]
         counts[group.name] = min(allowed, key=lambda width: abs(width - group.size * (1 - ratio)))
     counts = {group.name: counts[group.name] for group in groups if counts[group.name] < group.size}
     if not counts:
@@ -166,9 +200,8 @@ def _steps(candidates: Candidates, config: PruneConfig) -> list[tuple[str, int]]
     """
     scored: list[tuple[float, str, int]] = []
     for group in candidates.groups:
-        least = max(config.minimum, int(np.ceil(group.size * (1 - config.max_ratio))))
         width = group.size
-        for narrower in widths(group.size, config.align, least):
+        for narrower in competing_widths(group, config):
             score = candidates.block_score(group.name, group.size - width, group.size - narrower)
             scored.append((score, group.name, narrower))
             width = narrower

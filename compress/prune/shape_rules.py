@@ -72,7 +72,10 @@ def _segments(before: tuple[int, ...], after: tuple[int, ...]) -> list[tuple[sli
 
 
 def _regroup(walk: Walk, entering: Dims, shape: tuple[int, ...]) -> list[Labels]:
-    """Merges one run of dimensions and splits it again; only one of them may carry channels on each side."""
+    """Merges one run of dimensions and splits it again; only one of them may carry channels on each side.
+
+    Where a split leaves channels on more than one side, whole rows of them are tied together.
+    """
     free = first_free(entering)
     if not free:
         return [fixed(size) for size in shape]
@@ -84,9 +87,23 @@ def _regroup(walk: Walk, entering: Dims, shape: tuple[int, ...]) -> list[Labels]
         line = np.moveaxis(flat, dim, 0).reshape(shape[dim], -1)[:, 0]
         if (flat == np.expand_dims(line, others)).all():
             return [line if axis == dim else fixed(size) for axis, size in enumerate(shape)]
+    if len(free) == 1:
+        return _by_heads(walk, flat, shape)
     for dim in free:
-        walk.channels.block(entering[dim], "a reshape splits it or mixes it with other channels")
+        walk.channels.block(entering[dim], "a reshape mixes it with other channels")
     return [fixed(size) for size in shape]
+
+
+def _by_heads(walk: Walk, flat: Labels, shape: tuple[int, ...]) -> list[Labels]:
+    """A split dimension shrinks along the last axis but one: by whole heads, of which the last axis is inside.
+
+    The same axis is right where queries, keys and values come from one layer: `(3, heads, width)`.
+    """
+    axis = [index for index, size in enumerate(shape) if size > 1][-2]
+    rows = np.moveaxis(flat, axis, 0).reshape(shape[axis], -1)
+    for column in np.unique(rows, axis=1).T:
+        walk.channels.tie(rows[:, 0], column, "a reshape into heads")
+    return [rows[:, 0] if index == axis else fixed(size) for index, size in enumerate(shape)]
 
 
 def _permute(walk: Walk, node: Node, arguments: dict[str, Any]) -> Dims:
@@ -148,11 +165,29 @@ def _select(walk: Walk, node: Node, arguments: dict[str, Any]) -> Dims:
 
 
 def _split(walk: Walk, node: Node, arguments: dict[str, Any]) -> list[Dims]:
+    """Equal parts, as of a gated unit, lose the same channel each; unequal ones stay whole."""
     labels = walk.dims(arguments["self"])
     dim = arguments.get("dim", 0) % len(labels)
-    walk.block(arguments["self"], [dim], f"'{operator_name(node)}' cuts it by position")
     sizes = [tuple(value.shape)[dim] for value in node.meta["val"]]
+    if len(set(sizes)) == 1 and sum(sizes) == len(labels[dim]):
+        part = _tied(walk, np.split(labels[dim], len(sizes)), f"'{operator_name(node)}'")
+        return [(*labels[:dim], part, *labels[dim + 1 :])] * len(sizes)
+    walk.block(arguments["self"], [dim], f"'{operator_name(node)}' cuts it by position")
     return [tuple(fixed(size) if i == dim else one for i, one in enumerate(labels)) for size in sizes]
+
+
+def _glu(walk: Walk, node: Node, arguments: dict[str, Any]) -> Dims:
+    labels = walk.dims(arguments["self"])
+    dim = arguments.get("dim", -1) % len(labels)
+    half = _tied(walk, np.split(labels[dim], 2), "'glu'")
+    return (*labels[:dim], half, *labels[dim + 1 :])
+
+
+def _unbind(walk: Walk, node: Node, arguments: dict[str, Any]) -> list[Dims]:
+    labels = walk.dims(arguments["self"])
+    dim = arguments.get("dim", 0) % len(labels)
+    walk.block(arguments["self"], [dim], "'unbind' takes it apart")
+    return [labels[:dim] + labels[dim + 1 :]] * len(labels[dim])
 
 
 def _factory(walk: Walk, node: Node, arguments: dict[str, Any]) -> Dims:
@@ -183,4 +218,6 @@ RULES: dict[str, Rule] = {
     "slice": _slice,
     "select": _select,
     **dict.fromkeys(["split", "split_with_sizes", "chunk", "tensor_split"], _split),
+    "glu": _glu,
+    "unbind": _unbind,
 }

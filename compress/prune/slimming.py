@@ -1,4 +1,4 @@
-"""Structured pruning: choose the channels that matter least, under a ratio, a MACs target or any measured cost."""
+"""Structured pruning: choose the channels that matter least, under a target of width, MACs, latency or any cost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from edge.compress.mac_count import macs
-from edge.compress.prune.config import PruneConfig
+from edge.compress.prune.attention import separate_attention
+from edge.compress.prune.config import MEASURED, PruneConfig
+from edge.compress.prune.exported import first_sample
 from edge.compress.prune.graph import ChannelGraph, channel_graph
 from edge.compress.prune.importance import norm_importance, taylor_importance
 from edge.compress.prune.plan import PruningPlan, apply
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from edge.compress.prune.exported import Inputs
     from edge.compress.prune.graph import ChannelGroup
     from edge.compress.prune.importance import Losses
+    from edge.compress.prune.latency_source import EstimateLatency
 
 __all__ = ["PruneConfig", "PruningPlan", "apply", "plan"]
 
@@ -36,6 +39,7 @@ def plan(
     *,
     losses: Losses | None = None,
     cost: Callable[[PruningPlan], float] | None = None,
+    estimate: EstimateLatency | None = None,
 ) -> PruningPlan:
     """Chooses the channels that go. The model is not changed: `apply` makes the pruned copy.
 
@@ -44,8 +48,9 @@ def plan(
         example_inputs: Positional arguments of forward, or its keyword arguments by name; one sample is enough.
         config: Target, alignment and importance.
         losses: For `taylor`: given a model, yields the scalar loss of each batch.
-        cost: For `cost_ratio`: what a plan costs, such as the median latency of `apply(model, plan)`. It is asked
-            about log2(number of steps) times, and only ever compared with its own value for the empty plan.
+        cost: For `cost_ratio`: what a plan costs. It is asked about log2(number of steps) times, and only ever
+            compared with its own value for the empty plan.
+        estimate: For a `latency` by `estimate:<device>`: the latency table of a graph on a device of that name.
 
     Raises:
         ModelError: The model does not export.
@@ -53,17 +58,36 @@ def plan(
             argument that the configuration needs is missing.
         DataError: The losses are unusable.
     """
-    _check_arguments(config, losses, cost)
-    graph = without_failures(model, example_inputs, channel_graph(model, example_inputs))
+    _check_arguments(config, losses, cost, estimate)
+    model, separated = separate_attention(model)
+    traced = example_inputs if config.latency is None else first_sample(example_inputs)  # what boards run
+    graph = without_failures(model, example_inputs, channel_graph(model, traced))
     groups = _eligible(graph, config)
     scores = _scores(model, graph, config, losses)
-    candidates = Candidates(graph, groups, scores)
-    counts = _counts(candidates, config, cost)
-    chosen = candidates.plan(counts)
+    candidates = Candidates(graph, groups, scores, separated)
+    if config.latency is not None:
+        chosen = _for_latency(model, traced, candidates, config, estimate)
+    else:
+        chosen = candidates.plan(_counts(candidates, config, cost))
     # Counted again on the pruned model: a linear layer that slides over channels has fewer positions too.
     chosen = chosen.model_copy(update={"macs_after": macs(apply(model, chosen), example_inputs)})
-    logger.info("%d of %d groups pruned, %.2f of the MACs stay", len(counts), len(groups), chosen.macs_ratio)
+    pruned = sum(group.kept < group.channels for group in chosen.groups)
+    logger.info("%d of %d groups pruned, %.2f of the MACs stay", pruned, len(groups), chosen.macs_ratio)
     return chosen
+
+
+def _for_latency(
+    model: nn.Module,
+    inputs: Inputs,
+    candidates: Candidates,
+    config: PruneConfig,
+    estimate: EstimateLatency | None,
+) -> PruningPlan:
+    from edge.compress.prune.latency_plan import reach_latency  # exports graphs, for which it loads onnx
+    from edge.compress.prune.latency_source import clock_of
+
+    assert config.latency is not None
+    return reach_latency(model, inputs, candidates, config, clock_of(config.latency, estimate))
 
 
 def _counts(candidates: Candidates, config: PruneConfig, cost: Callable[[PruningPlan], float] | None) -> dict[str, int]:
@@ -85,9 +109,19 @@ def _counts(candidates: Candidates, config: PruneConfig, cost: Callable[[Pruning
     )
 
 
-def _check_arguments(config: PruneConfig, losses: Losses | None, cost: Callable[[PruningPlan], float] | None) -> None:
+def _check_arguments(
+    config: PruneConfig,
+    losses: Losses | None,
+    cost: Callable[[PruningPlan], float] | None,
+    estimate: EstimateLatency | None,
+) -> None:
     if config.importance == "taylor" and losses is None:
         raise ConfigError("importance 'taylor' needs losses", "pass losses=..., or set importance to 'norm'")
+    if config.latency is not None and config.latency.source != MEASURED and estimate is None:
+        raise ConfigError(
+            f"a latency target by {config.latency.source} needs estimates",
+            "pass estimate=..., or use source 'measured'",
+        )
     if (config.cost_ratio is None) != (cost is None):
         raise ConfigError("cost_ratio and a cost function go together", "give both, or set ratio or macs_ratio")
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from edge.compress.prune.exported import tensors_of
+from edge.compress.prune.heads import correct_head_counts
 from edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:
@@ -46,10 +47,14 @@ def shrink(model: nn.Module, cuts: Cuts) -> nn.Module:
     slim = copy.deepcopy(model)
     tensors = tensors_of(slim)
     replaced = {id(tensors[path]): _cut(tensors[path], dims) for path, dims in cuts.items()}
+    before: dict[nn.Module, int] = {}
     for module in slim.modules():
-        changed = _replace(module, replaced)
-        if changed:
+        if _replace(module, replaced):
+            if isinstance(module, nn.Linear):
+                before[module] = module.out_features
             _correct_widths(module)
+    for module in slim.modules():
+        correct_head_counts(module, before)
     return slim
 
 
@@ -80,12 +85,12 @@ def _correct_widths(module: nn.Module) -> None:
     """Sets what a module remembers of its widths from the tensors that it now has."""
     if isinstance(module, _CONVOLUTIONS):
         out, per_group = module.weight.shape[:2]
-        if module.groups > 1:  # depthwise: the multiplier stays
+        if 1 < module.groups == module.in_channels:  # depthwise: the multiplier stays; else the number of groups does
             module.groups = out // (module.out_channels // module.groups)
         module.out_channels, module.in_channels = out, per_group * module.groups
     elif isinstance(module, _TRANSPOSED):
         entering, per_group = module.weight.shape[:2]
-        module.groups = entering if module.groups > 1 else 1
+        module.groups = entering if 1 < module.groups == module.in_channels else module.groups
         module.in_channels, module.out_channels = entering, per_group * module.groups
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape

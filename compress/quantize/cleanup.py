@@ -22,7 +22,8 @@ _DEFAULTS = {
     ("MaxPool", "storage_order"): 0,
 }
 _WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
-_OWN_OPERATORS = {"conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "linear"}
+# `convolution` is what a transposed one is decomposed to.
+_OWN_OPERATORS = {"conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "convolution", "linear"}
 # Nodes whose names nobody asks for, and which are most of a quantized graph.
 _PLUMBING = _QDQ | {"Constant", "Cast", "Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather"}
 _SCOPES = "pkg.torch.onnx.name_scopes"  # of torch.onnx: the modules around a node, and its operator

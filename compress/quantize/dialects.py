@@ -29,7 +29,7 @@ def write_s8(model: onnx.ModelProto) -> onnx.ModelProto:
     """The exported Q/DQ graph, tidied, after a check that it is what TensorRT takes.
 
     Raises:
-        ModelError: A zero point is not 0, a weight is not int8 per channel on axis 0, or a bias is quantized.
+        ModelError: A zero point is not 0, or a scale per channel is on an axis other than 0.
     """
     graph = OnnxGraph(model)
     for node in graph.nodes:
@@ -84,18 +84,27 @@ def _drop_relus(graph: OnnxGraph) -> None:
 
 
 def _shift_activations(graph: OnnxGraph) -> None:
-    signs = Signs(graph)
+    signs, readers = Signs(graph), graph.readers()
     for node in list(graph.nodes):
         if node.op_type == "QuantizeLinear" or (
             node.op_type == "DequantizeLinear" and node.input[0] not in graph.constants
         ):
             zero = 0 if signs.never_negative(node.input[0]) else 128
             node.input[:] = [node.input[0], node.input[1], graph.add_constant(np.array(zero, np.uint8))]
-        elif node.op_type == "DequantizeLinear" and not graph.array(node.input[1]).ndim:
+        elif (
+            node.op_type == "DequantizeLinear"
+            and not graph.array(node.input[1]).ndim
+            and not _is_weight(readers, node.output[0])
+        ):
             _shift_constant(graph, node, signs)
     for node in [n for n in graph.nodes if n.op_type == DROPPED_RELU]:
         graph.redirect(node.output[0], node.input[0])
         graph.nodes.remove(node)
+
+
+def _is_weight(readers: dict[str, list[onnx.NodeProto]], name: str) -> bool:
+    """Whether a constant with one scale is a transposed convolution's weight, and not an activation that is fixed."""
+    return any(user.op_type == "ConvTranspose" and user.input[1] == name for user in readers.get(name, []))
 
 
 def _shift_constant(graph: OnnxGraph, node: onnx.NodeProto, signs: Signs) -> None:

@@ -57,7 +57,8 @@ class OnnxGraph:
         tensor = numpy_helper.from_array(np.ascontiguousarray(values).reshape(values.shape))
         key = constant_key(tensor)
         for name, known in self.constants.items():
-            if known.data_type == tensor.data_type and constant_key(known) == key:
+            alike = known.data_type == tensor.data_type and known.dims == tensor.dims  # keys copy whole weights
+            if alike and constant_key(known) == key:
                 return str(name)
         tensor.name = self.fresh("c")
         self.constants[tensor.name] = tensor

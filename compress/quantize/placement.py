@@ -1,6 +1,8 @@
 """Where Q/DQ pairs stand: TensorRT's rules for explicit quantization, as a PT2E `Quantizer`.
 
 - Convolutions and linears take INT8 activations (per tensor) and weights (per channel, axis 0); biases stay float.
+- A transposed convolution's weights have one scale: its output channels lie on axis 1, of their group alone, and
+  compilers disagree on which axis a scale per channel would mean.
 - Nothing stands between a convolution, or an addition, and its activation function (ReLU or a clip).
 - A convolution's result is INT8 too where another quantized layer comes after it; a head's last one stays float.
 - Additions, gates (multiplications) and concatenations take INT8 where one of their inputs comes from a quantized
@@ -27,6 +29,7 @@ from torchao.quantization.pt2e.quantizer import (
 
 from edge.compress.precision_plan import expanded
 from edge.compress.quantize.observers import ActivationObserver, PerChannelWeightObserver
+from edge.compress.quantize.tensor_weights import PerTensorWeightObserver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,7 +37,8 @@ if TYPE_CHECKING:
     from edge.calibration.observers import Observer
 
 aten = torch.ops.aten
-CONVOLUTIONS = {aten.conv1d.default, aten.conv2d.default}
+TRANSPOSED = {aten.conv_transpose1d.default, aten.conv_transpose2d.input}
+CONVOLUTIONS = {aten.conv1d.default, aten.conv2d.default, aten.conv3d.default} | TRANSPOSED
 WEIGHTED = CONVOLUTIONS | {aten.linear.default}
 ADDITIONS = {aten.add.Tensor, aten.add_.Tensor}
 GATES = {aten.mul.Tensor, aten.mul_.Tensor}
@@ -48,11 +52,11 @@ SAME_SCALE = {
     *(aten.max_pool1d.default, aten.max_pool2d.default, aten.flatten.using_ints, aten.view.default),
     *(aten.reshape.default, aten.permute.default, aten.transpose.int, aten.squeeze.dim, aten.squeeze.dims),
     *(aten.unsqueeze.default, aten.slice.Tensor, aten.select.int, aten.contiguous.default, aten.clone.default),
-    *(aten.expand.default, aten.upsample_nearest2d.vec, aten.upsample_bilinear2d.vec),
+    *(aten.expand.default, aten.upsample_nearest2d.vec, aten.upsample_bilinear2d.vec, aten.max_pool3d.default),
 }
 AVERAGES = {
     *(aten.avg_pool1d.default, aten.avg_pool2d.default, aten.adaptive_avg_pool1d.default),
-    *(aten.adaptive_avg_pool2d.default, aten.mean.dim),
+    *(aten.adaptive_avg_pool2d.default, aten.mean.dim, aten.avg_pool3d.default, aten.adaptive_avg_pool3d.default),
 }
 IDENTITIES = {aten.dropout.default, aten.detach.default, aten.alias.default}
 _PASSING = FUSED_ACTIVATIONS | SAME_SCALE | AVERAGES | IDENTITIES
@@ -66,17 +70,26 @@ class PlacementQuantizer(Quantizer):  # type: ignore[misc]
         keep_float: Globs on module paths (`head`, `encoders.audio.*`); what lies in a matching module stays float.
         observer: How activations' scales are found.
         percentile: For the observer `percentile`.
+        weight_bits: 8, or 7 for processors whose INT8 products saturate.
     """
 
     def __init__(
-        self, keep_float: Sequence[str] = (), observer: Observer = "minmax", percentile: float = 99.99
+        self,
+        keep_float: Sequence[str] = (),
+        observer: Observer = "minmax",
+        percentile: float = 99.99,
+        weight_bits: int = 8,
     ) -> None:
         super().__init__()
         self.keep_float = tuple(keep_float)
         watch = ActivationObserver.with_args(observer=observer, percentile=percentile)
         self.activation = QuantizationSpec(torch.int8, watch, -128, 127, torch.per_tensor_symmetric)
+        level = largest_level(weight_bits)
         self.weight = QuantizationSpec(
-            torch.int8, PerChannelWeightObserver, -127, 127, torch.per_channel_symmetric, ch_axis=0
+            torch.int8, PerChannelWeightObserver, -level, level, torch.per_channel_symmetric, ch_axis=0
+        )
+        self.whole_weight = QuantizationSpec(
+            torch.int8, PerTensorWeightObserver, -level, level, torch.per_tensor_symmetric
         )
 
     def annotate(self, model: GraphModule) -> GraphModule:
@@ -90,7 +103,8 @@ class PlacementQuantizer(Quantizer):  # type: ignore[misc]
             first = anchor == (tensor, user)
             annotations.setdefault(user, {})[tensor] = self.activation if first else SharedQuantizationSpec(anchor)
         for node in plan.weighted:
-            annotations[node][node.all_input_nodes[1]] = self.weight
+            weight = self.whole_weight if node.target in TRANSPOSED else self.weight
+            annotations[node][node.all_input_nodes[1]] = weight
         for node, inputs in annotations.items():
             node.meta["quantization_annotation"] = QuantizationAnnotation(
                 input_qspec_map=inputs, allow_implicit_sharing=False, _annotated=True
@@ -156,6 +170,11 @@ class _Plan:
         first = self.group_of(tensors[0])
         for tensor in tensors[1:]:
             self._parents[self.group_of(tensor)] = first
+
+
+def largest_level(weight_bits: int) -> int:
+    """The level that a weight scale's largest value gets: 127, or 63 with 7 bits."""
+    return int(2 ** (weight_bits - 1)) - 1
 
 
 def module_paths(node: Node) -> tuple[str, ...]:

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
     import onnx
 
-_PLANE = 4  # dimensions of the largest weight that is quantized: a 2-D convolution's
+_PLANE = 4  # dimensions of the largest weight that is quantized in a transposed convolution: a 2-D one's
 
 
 def left_float(model: onnx.ModelProto, keep_float: Sequence[str] = ()) -> dict[str, str]:
-    """Transposed and 3-D convolutions of a quantized graph, without those that are kept in float on purpose.
+    """Transposed 3-D convolutions of a quantized graph, without those that are kept in float on purpose.
 
     Args:
         model: A graph with Q/DQ pairs, its nodes named by their modules' paths.
@@ -30,6 +30,6 @@ def left_float(model: onnx.ModelProto, keep_float: Sequence[str] = ()) -> dict[s
 
 
 def _has_no_rule(graph: OnnxGraph, node: onnx.NodeProto) -> bool:
-    if node.op_type not in ("Conv", "ConvTranspose") or node.input[1] not in graph.constants:
+    if node.op_type != "ConvTranspose" or node.input[1] not in graph.constants:
         return False
-    return node.op_type == "ConvTranspose" or len(graph.constants[node.input[1]].dims) > _PLANE
+    return len(graph.constants[node.input[1]].dims) > _PLANE

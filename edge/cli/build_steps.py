@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge.compress.gate import StageRefusedError
 from edge.compress.latency import StageTimings, time_stages
 from edge.data.street import prepare_dataset
 from edge.fused_run import run_bundle
@@ -12,23 +15,30 @@ from edge.report.contents import Report, StageReport, headline_of
 from edge.report.figures import ReportFigures
 from edge.report.moments import fused_moments
 from edge.report.publish import write_report
+from edge.report.table import change_table, stage_table
 from edge.run_engine import open_engine
 from edge.runtime.environment import describe_host
+from edge.runtime.errors import BundleError, ModelError
 from edge.runtime.sources.simulator import SimulatorSource
 from edge.workbench import Workbench, open_workbench
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rich.console import Console
+
     from edge.cli.progress import Steps
     from edge.compress.measure import MeasuredStage
     from edge.compress.record import StageRecord
+    from edge.compress.stage_store import StageStore
     from edge.project import Project
     from edge.report.contents import RuntimeReport
     from edge.report.figures import FusedFrame
+    from edge.runtime.bundle import Bundle
 
+logger = logging.getLogger(__name__)
 TIMING_ROUNDS = 300  # what p99 needs
-BUNDLE, RUN = "bundle", "run"
+BUNDLE, RUN, WORK = "bundle", "run", "work"
 RUN_SECONDS = 30.0
 UNSEEN_SEED = 2_000_000_000
 NOTES = (
@@ -36,6 +46,33 @@ NOTES = (
     "Nothing here ran on a board: these are no Jetson figures.",
     "INT8 scores are those of the symmetric s8 graph, which TensorRT and ARM run; x86 runs u8, timed here.",
 )
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What came of a recipe.
+
+    Attributes:
+        stages: The teacher, and every stage that passed its gate, in order; the last one is what is packed.
+        refusal: Of the stage that ended it, where one was refused.
+    """
+
+    stages: list[MeasuredStage]
+    refusal: StageRefusedError | None = None
+
+    @property
+    def measured(self) -> list[MeasuredStage]:
+        """All that was measured, a refused stage last."""
+        return [*self.stages, *((self.refusal.stage,) if self.refusal else ())]
+
+    def end(self) -> None:
+        """Raises what ended the chain early, if anything did.
+
+        Raises:
+            StageRefusedError: A stage was refused.
+        """
+        if self.refusal is not None:
+            raise self.refusal
 
 
 def open_project(project: Project, data_folder: Path, steps: Steps) -> Workbench:
@@ -53,48 +90,72 @@ def train_teacher(bench: Workbench, steps: Steps) -> MeasuredStage:
         return bench.measure_teacher(model, seconds)
 
 
-def compress_stages(bench: Workbench, teacher: MeasuredStage, steps: Steps) -> list[MeasuredStage]:
-    """Teacher first, then every stage of the recipe.
-
-    Raises:
-        GateError: A stage was refused.
-    """
+def compress_stages(bench: Workbench, teacher: MeasuredStage, steps: Steps, store: StageStore | None = None) -> Chain:
+    """Teacher first, then every stage of the recipe until one is refused."""
     titles = {s.name: f"Stage '{s.name}' ({s.stage})" for s in bench.project.recipe.stages}
     stages = [teacher]
-    total = len(titles)
-    done = steps.counter("Stages, each scored in every modality state", total)
-    for stage in bench.compress(teacher, lambda name: steps.fitting(titles[name])):
-        stages.append(stage)
-        done(1)
-    return stages
+    done = steps.counter("Stages, each scored in every modality state", len(titles))
+    try:
+        for stage in bench.compress(teacher, lambda name: steps.fitting(titles[name]), store):
+            stages.append(stage)
+            done(1)
+    except StageRefusedError as refusal:
+        return Chain(stages, refusal)
+    return Chain(stages)
 
 
-def time_all(bench: Workbench, stages: list[MeasuredStage], steps: Steps) -> StageTimings:
-    """Latency of every stage's deployed graph, interleaved, one thread."""
+def time_all(bench: Workbench, chain: Chain, steps: Steps) -> StageTimings:
+    """Latency of every stage's deployed graph, interleaved, one thread; first against last of those that passed."""
     done = steps.counter("Time all stages, interleaved", 2 * TIMING_ROUNDS)
-    return time_stages(stages, bench.example_feeds(1)[0], rounds=TIMING_ROUNDS, on_round=lambda: done(1))
+    first, *kept = chain.stages
+    refused = chain.measured[len(chain.stages) :]
+    feed = bench.example_feeds(1)[0]
+    return time_stages([first, *refused, *kept], feed, rounds=TIMING_ROUNDS, on_round=lambda: done(1))
 
 
-def finish(bench: Workbench, stages: list[MeasuredStage], timings: StageTimings, out: Path, steps: Steps) -> Report:
+def finish(
+    bench: Workbench, chain: Chain, timings: StageTimings, out: Path, steps: Steps
+) -> tuple[Report, Bundle | None]:
     """Packs the bundle, runs it on a street that training never saw, and writes the report.
 
-    A project on recorded data has no simulated streams to run on; its report says what the stages cost.
+    A project on recorded data has no simulated streams to run on; its report says what the stages cost. After a
+    refusal the last stage that passed is packed, if it can be, and the report is written all the same.
     """
     with steps.doing("Pack the bundle and record its goldens"):
-        bundle = bench.pack(stages, out / BUNDLE)
+        bundle, notes = pack_kept(bench, chain, out / BUNDLE)
     run = None
     frames: tuple[FusedFrame, ...] = ()
-    if isinstance(bench.project.data, StreetData):
+    if isinstance(bench.project.data, StreetData) and bundle is not None:
         with steps.doing("Run the bundle on synchronized streams"):
             street = unseen_street(bench.project.data)
             engine = open_engine(bundle)
             run = run_bundle(bundle, street, out / RUN, engine=engine)
             frames = fused_moments(street, bundle.model_io, engine.engine)
-    report = build_report(bench, stages, timings, run)
+    report = build_report(bench, chain, timings, run, notes)
     figures = ReportFigures.from_comparison(timings.first_over_last, frames)
     with steps.doing("Write report.json and report.html"):
         write_report(report, figures, out)
-    return report
+    return report, bundle
+
+
+def pack_kept(bench: Workbench, chain: Chain, folder: Path) -> tuple[Bundle | None, tuple[str, ...]]:
+    """Packs the last stage that passed; what is to be said of it comes with the bundle.
+
+    Raises:
+        BundleError: It cannot be packed, and no refusal came before that.
+        ModelError: Alike.
+    """
+    last = chain.stages[-1].record.name
+    try:
+        bundle = bench.pack(chain.stages, folder)
+    except (BundleError, ModelError) as error:
+        if chain.refusal is None:
+            raise
+        logger.warning("stage '%s' passed and cannot be packed: %s", last, error.problem)
+        return None, (f"There is no bundle: '{last}' passed and cannot be packed: {error.problem}.",)
+    if chain.refusal is None:
+        return bundle, ()
+    return bundle, (f"Refused: {chain.refusal.problem}. The bundle holds '{last}', the last stage that passed.",)
 
 
 def unseen_street(data: StreetData) -> SimulatorSource:
@@ -103,18 +164,29 @@ def unseen_street(data: StreetData) -> SimulatorSource:
 
 
 def build_report(
-    bench: Workbench, stages: list[MeasuredStage], timings: StageTimings, run: RuntimeReport | None
+    bench: Workbench, chain: Chain, timings: StageTimings, run: RuntimeReport | None, notes: tuple[str, ...] = ()
 ) -> Report:
-    """Everything measured, as `report.json` holds it."""
-    rows = [StageReport.from_record(s.record, timings.latency_ms[s.record.name]) for s in stages]
+    """Everything measured, as `report.json` holds it; the headline is of what passed."""
+    rows = [StageReport.from_record(s.record, timings.latency_ms[s.record.name]) for s in chain.measured]
     return Report(
         title=f"{bench.project.name}: from teacher to bundle",
         data=f"{len(bench.measurer.test)} test samples, never seen in training; {bench.training_data.description}",
-        headline=headline_of(rows, timings.first_over_last),
+        headline=headline_of(rows[: len(chain.stages)], timings.first_over_last),
         stages=tuple(rows),
         runtime=run,
         environment=describe_host(seed=bench.project.train.seed, threads={"engine": 1}),
-        notes=(*NOTES, *stage_notes(stages[-1].record)),
+        notes=(*notes, *NOTES, *gate_notes(chain.measured), *stage_notes(chain.stages[-1].record)),
+    )
+
+
+def gate_notes(stages: list[MeasuredStage]) -> tuple[str, ...]:
+    """What gates could not decide, in words."""
+    findings = {stage.record.name: stage.record.gate for stage in stages}
+    return tuple(
+        f"The gate of '{name}' is undecided: {note}."
+        for name, found in findings.items()
+        if found is not None and found.verdict == "undecided"
+        for note in found.notes
     )
 
 
@@ -123,3 +195,15 @@ def stage_notes(stage: StageRecord) -> tuple[str, ...]:
     left, why_not = stage.notes.get("left_float", {}), stage.notes.get("no_program")
     kept = tuple(f"{layer} stays float: there is no INT8 rule for {operator}." for layer, operator in left.items())
     return kept if why_not is None else (*kept, f"The bundle has no program for Torch-TensorRT: {why_not}.")
+
+
+def print_outcome(console: Console, report: Report, bundle: Bundle | None, out: Path, next_step: str) -> None:
+    """The tables of stages, where everything lies, and what to do next."""
+    console.print(stage_table(report.stages, title="What each step cost and brought"))
+    changes = change_table(report.stages, title="Against the step before")
+    if changes is not None:
+        console.print(changes)
+    packed = "" if bundle is None else f"   Bundle: {bundle.path}"
+    console.print(f"Report: {out / 'report.html'}{packed}", highlight=False)
+    if bundle is not None:
+        console.print(f"Next: {next_step}", highlight=False)

@@ -16,19 +16,19 @@ def demo(
     """Train a camera + lidar + audio model on simulated streets, compress it, run it on synchronized streams."""
     from rich.console import Console
 
-    from edge.cli.build_steps import compress_stages, finish, open_project, time_all, train_teacher
+    from edge.cli.build_steps import compress_stages, finish, open_project, print_outcome, time_all, train_teacher
     from edge.cli.progress import progress_steps
     from edge.project import load_project, preset_path, with_seed
-    from edge.report.table import stage_table
 
     console = Console()
     project = with_seed(load_project(preset_path("street_full" if full else "street_demo")), seed)
     with progress_steps(console) as steps:
         bench = open_project(project, out / "data", steps)
         teacher = train_teacher(bench, steps)
-        stages = compress_stages(bench, teacher, steps)
-        timings = time_all(bench, stages, steps)
-        report = finish(bench, stages, timings, out, steps)
-    console.print(stage_table(report.stages, title="What each step cost and brought"))
-    console.print(f"Report: {out / 'report.html'}   Bundle: {out / 'bundle'}", highlight=False)
-    console.print(f"Next: edge run {out / 'bundle'} --source kitti:DIR --out runs/kitti", highlight=False)
+        chain = compress_stages(bench, teacher, steps)
+        timings = time_all(bench, chain, steps)
+        report, bundle = finish(bench, chain, timings, out, steps)
+    print_outcome(
+        console, report, bundle, out, next_step=f"edge run {out / 'bundle'} --source kitti:DIR --out runs/kitti"
+    )
+    chain.end()

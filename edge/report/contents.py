@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from edge.compress.gate_findings import GateFindings
 from edge.runtime.environment import HostDescription
 from edge.runtime.health import Level
-from edge.runtime.statistics import Distribution
+from edge.runtime.statistics import Distribution, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +35,9 @@ class StageReport(_Strict):
         bytes: The deployed graph file of one target.
         latency_ms: One inference of that file, interleaved with the other stages; None where it was not timed.
         metrics: `{state: {metric: points}}`; `score` in each state, beside its parts.
+        seconds: Wall time that making it took.
+        lost_since_before: `{state: {metric: points}}` lost against the stage before, on the samples of `metrics`.
+        gate: What its gate found on the validation split; None of the first stage.
     """
 
     name: str
@@ -42,6 +46,14 @@ class StageReport(_Strict):
     bytes: int = Field(gt=0)
     latency_ms: Distribution | None = None
     metrics: dict[str, dict[str, float]]
+    seconds: float | None = Field(default=None, ge=0)
+    lost_since_before: dict[str, dict[str, Interval]] = {}
+    gate: GateFindings | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether its gate refused it; what came before is then the last that was packed."""
+        return self.gate is not None and self.gate.verdict == "refused"
 
     @model_validator(mode="after")
     def _scored(self) -> StageReport:
@@ -60,6 +72,9 @@ class StageReport(_Strict):
             bytes=record.bytes,
             latency_ms=latency_ms,
             metrics=record.metrics,
+            seconds=record.seconds,
+            lost_since_before=record.lost_since_before,
+            gate=record.gate,
         )
 
 

@@ -15,8 +15,9 @@ from edge.runtime.health import LEVELS
 from edge.runtime.statistics import minimum_samples
 
 if TYPE_CHECKING:
+    from edge.compress.gate_findings import GateFindings, LossFinding
     from edge.report.figures import FusedFrame, ReportFigures
-    from edge.runtime.statistics import Distribution
+    from edge.runtime.statistics import Distribution, Interval
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _PERCENTILES = ("p50", "p90", "p99", "p99.9", "max")
@@ -45,6 +46,8 @@ def render_page(report: Report, figures: ReportFigures) -> str:
         words=_words,
         whole=_whole,
         signed=_signed,
+        findings=_findings,
+        range=_range,
     )
     text: str = environment.get_template("report.html.j2").render(**_view(report, figures, jinja2.utils.markupsafe))
     return text
@@ -68,6 +71,12 @@ def standing_notes(report: Report) -> list[str]:
             f"each of {report.headline.speed.rounds} rounds drawn by a seed. The ratio is the median over the "
             "rounds, the interval a 95 % bootstrap of that median."
         )
+    if any(stage.gate and stage.gate.recordings for stage in report.stages):
+        notes.append(
+            "Points lost against the stage before are differences on the same samples. Their 95 % intervals are "
+            "bootstrapped over recordings, each drawn with all of its samples for both stages. A gate that can "
+            "neither show that a loss is within its limit nor that it is beyond calls it undecided, and goes on."
+        )
     if host.board is None:
         notes.append(
             f"All times are of this machine ({host.cpu}, {host.machine}). They are no figures of a Jetson or any "
@@ -88,6 +97,8 @@ def _view(report: Report, figures: ReportFigures, markup: Any) -> dict[str, Any]
         "heat": _heat(report),
         "lost": _lost(report),
         "first": report.stages[0] if report.stages else None,
+        "last": next((stage for stage in reversed(report.stages) if not stage.refused), None),
+        "judged": [stage for stage in report.stages if stage.gate],
         "score_svg": markup.Markup(score_chart(report.stages)) if report.stages else None,
         "latency_svg": markup.Markup(_latencies(report, figures)),
         "frames": [_frame_view(frame) for frame in figures.frames],
@@ -159,6 +170,17 @@ def _signed(value: float | None) -> str:
 def _distribution_row(distribution: Distribution) -> list[str]:
     values = distribution.to_json()
     return [f"{distribution.n:,}", *(_milliseconds(values[key]) for key in _PERCENTILES)]
+
+
+def _findings(gate: GateFindings) -> list[LossFinding]:
+    """What was limited, and the score in every state; the rest is in report.json."""
+    return [finding for finding in gate.losses if finding.limit is not None or finding.metric == SCORE]
+
+
+def _range(interval: Interval | None) -> str:
+    if interval is None:
+        return "\N{EN DASH}"
+    return f"{_points(interval.low, sign='+')} to {_points(interval.high, sign='+')}"
 
 
 def _words(name: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from edge.runtime.capabilities import require_module
 from edge.runtime.engines.tensor_checks import TensorForm, check_model_io, explain_inputs
+from edge.runtime.engines.weight_levels import has_seven_bit_weights
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import BundleError, ModelError, first_line
 
@@ -45,17 +46,21 @@ class DialectChoice:
     reason: str
 
 
-def choose_dialect(available: Collection[str], host: HostDescription | None = None) -> DialectChoice:
+def choose_dialect(
+    available: Collection[str], host: HostDescription | None = None, *, seven_bit: Collection[str] = ()
+) -> DialectChoice:
     """Picks the graph that runs best here and is right here.
 
     x86 with VNNI takes `u8`, for which ONNX Runtime has integer kernels; ARM takes `s8`, what the board's TensorRT
     runs too. x86 without VNNI saturates int16 pairs of U8 x S8 products, so there the quantized graph is
-    emulated in float: slower, but the function that the gates have measured. `s8f16` is for boards: the CPU has no
-    fast FP16, so it is run here only where the bundle has no other graph.
+    emulated in float: slower, but the function that the gates have measured; unless its weights have 7 bits, which
+    do not saturate. `s8f16` is for boards: the CPU has no fast FP16, so it is run here only where the bundle has no
+    other graph.
 
     Args:
         available: Dialects that the bundle holds.
         host: The machine; this one where it is not given.
+        seven_bit: Those of them whose weights `has_seven_bit_weights` finds small.
 
     Raises:
         BundleError: None of the known dialects is available.
@@ -66,13 +71,15 @@ def choose_dialect(available: Collection[str], host: HostDescription | None = No
         reason = f"{host.machine} runs symmetric INT8"
     elif VNNI_FLAGS.intersection(host.cpu_flags):
         order, reason = ("u8", "s8", "fp32"), "x86 with VNNI has integer kernels for U8"
+    elif "u8" in seven_bit:
+        order, reason = ("u8", "s8", "fp32"), "x86 without VNNI has integer kernels for U8 with weights of 7 bits"
     else:
         reason = "x86 without VNNI saturates INT8 products, so they are emulated in float"
     for dialect in (*order, "s8f16"):
         if dialect in available:
             if len(set(available).intersection(order)) <= 1:
                 reason = "the bundle's only graph" + (" for a CPU" if len(set(available)) > 1 else "")
-            chosen = DialectChoice(dialect, must_emulate(dialect, host), reason)
+            chosen = DialectChoice(dialect, dialect not in seven_bit and must_emulate(dialect, host), reason)
             logger.info("dialect %s: %s", chosen.dialect, chosen.reason)
             return chosen
     raise BundleError(
@@ -81,7 +88,7 @@ def choose_dialect(available: Collection[str], host: HostDescription | None = No
 
 
 def must_emulate(dialect: str, host: HostDescription | None = None) -> bool:
-    """Whether this host's integer kernels would compute something else than the quantized graph says."""
+    """Whether this host's integer kernels would compute something else than a graph with weights of 8 bits says."""
     if dialect == "fp32":
         return False
     host = host or describe_host()
@@ -99,7 +106,11 @@ class OnnxRuntimeEngine:
         threads: For one operator.
         model_io: Where given, the graph's tensors are checked against it.
         emulate_int8: Compute between Q/DQ pairs in float instead of integer kernels; where it is not given, as
-            `must_emulate` says for this host.
+            `must_emulate` says for this host, but not for weights of 7 bits.
+
+    Attributes:
+        threads: As given.
+        in_integers: Whether a quantized graph runs in integer kernels, as far as there are some.
 
     Raises:
         ModelError: The graph does not load, or does not fit `model_io`; the message names the tensor.
@@ -115,9 +126,11 @@ class OnnxRuntimeEngine:
         model_io: ModelIO | None = None,
         emulate_int8: bool | None = None,
     ) -> None:
-        emulate_int8 = must_emulate(dialect) if emulate_int8 is None else emulate_int8
+        if emulate_int8 is None:
+            emulate_int8 = must_emulate(dialect) and not has_seven_bit_weights(graph)
         self._name = f"onnxruntime-cpu/{dialect}" + ("-emulated" if emulate_int8 else "")
         self.threads = threads
+        self.in_integers = dialect != "fp32" and not emulate_int8
         self._session = _make_session(graph, threads, emulate_int8)
         self._run = self._session.run
         self._outputs = [o.name for o in self._session.get_outputs()]

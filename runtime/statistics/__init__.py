@@ -1,7 +1,13 @@
 """How everything here is timed and counted: interleaved timings, supported percentiles, seeded intervals."""
 
 from edge.runtime._core import LogHistogram
-from edge.runtime.statistics.intervals import Interval, clustered_interval, median_interval, percentile_interval
+from edge.runtime.statistics.intervals import (
+    Interval,
+    clustered_interval,
+    median_interval,
+    percentile_interval,
+    replicate_interval,
+)
 from edge.runtime.statistics.pairwise import Comparison, compare
 from edge.runtime.statistics.percentiles import Distribution, minimum_samples, percentile
 from edge.runtime.statistics.timing import (
@@ -27,5 +33,6 @@ __all__ = [
     "paused_collector",
     "percentile",
     "percentile_interval",
+    "replicate_interval",
     "time_call",
 ]

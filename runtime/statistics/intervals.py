@@ -82,7 +82,7 @@ def median_interval(
         return np.asarray(np.median(array[indices], axis=1), np.float64)
 
     replicates = _bootstrap(statistic, len(array), seed, resamples)
-    return _interval(float(np.median(array)), replicates, len(array), confidence)
+    return replicate_interval(float(np.median(array)), replicates, len(array), confidence)
 
 
 def clustered_interval(
@@ -122,7 +122,27 @@ def clustered_interval(
         return np.asarray(sums[indices].sum(axis=1) / counts[indices].sum(axis=1), np.float64)
 
     replicates = _bootstrap(statistic, len(counts), seed, resamples)
-    return _interval(float(array.mean()), replicates, len(counts), confidence)
+    return replicate_interval(float(array.mean()), replicates, len(counts), confidence)
+
+
+def replicate_interval(
+    estimate: float, replicates: NDArray[np.float64], clusters: int, confidence: float = CONFIDENCE
+) -> Interval:
+    """Expanded percentile interval of a statistic from its bootstrap replicates.
+
+    Args:
+        estimate: The statistic of the whole sample.
+        replicates: `[resamples]`, the same of each resample.
+        clusters: How many independent draws (samples, recordings) a resample has.
+        confidence: Share of repetitions in which the interval holds the truth.
+
+    Raises:
+        DataError: Fewer than two clusters.
+    """
+    _require_several(clusters, "cluster")
+    tail = _expanded_tail(clusters, confidence)
+    low, high = (float(np.quantile(replicates, q)) for q in (tail, 1.0 - tail))
+    return Interval(estimate=estimate, low=min(low, estimate), high=max(high, estimate), confidence=confidence)
 
 
 def _require_several(found: int, what: str) -> None:
@@ -137,12 +157,6 @@ def _bootstrap(
     rows = max(1, _CHUNK_CELLS // n)
     sizes = [min(rows, resamples - done) for done in range(0, resamples, rows)]
     return np.concatenate([statistic(random.integers(0, n, (size, n))) for size in sizes])
-
-
-def _interval(estimate: float, replicates: NDArray[np.float64], n: int, confidence: float) -> Interval:
-    tail = _expanded_tail(n, confidence)
-    low, high = (float(np.quantile(replicates, q)) for q in (tail, 1.0 - tail))
-    return Interval(estimate=estimate, low=min(low, estimate), high=max(high, estimate), confidence=confidence)
 
 
 def _expanded_tail(n: int, confidence: float) -> float:

@@ -154,22 +154,6 @@ def test_pickled_arrays_are_not_loaded(tmp_path: Path) -> None:
         CalibrationSet.load(folder)
 
 
-def test_masked_states_zero_the_tensors_and_tell_the_model() -> None:
-    mixed = make(40).with_states({"camera": ["camera"], "lidar": ["lidar"]}, complete=0.7, seed=3)
-    present = mixed.tensors["present"]
-    assert sorted(map(tuple, present.tolist())).count((1.0, 1.0)) == 28
-    for column, name in enumerate(("camera", "lidar")):
-        silent = np.abs(mixed.tensors[name]).reshape(40, -1).max(1) == 0
-        assert np.array_equal(silent, present[:, column] == 0)
-    assert mixed.digest != make(40).digest
-    assert mixed.digest == make(40).with_states({"camera": ["camera"], "lidar": ["lidar"]}, seed=3).digest
-
-
-def test_states_of_a_tensor_that_is_not_there_are_refused() -> None:
-    with pytest.raises(DataError, match="radar"):
-        make().with_states({"radar": ["radar"]})
-
-
 def test_batches_cover_every_sample_once() -> None:
     calibration = make(5)
     batches = list(calibration.batches(2))

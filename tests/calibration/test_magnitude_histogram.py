@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.calibration.observers import MagnitudeHistogram, symmetric_scale
+from edge.calibration.observers import HistogramObserver, MagnitudeHistogram, symmetric_scale
 from edge.runtime.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def test_parts_add_up_to_exactly_the_whole(values: list[float], data: st.DataObj
     parts.merge(histogram(values[cut:]))
     assert np.array_equal(whole.counts, parts.counts)
     assert whole.counts.sum() == len(values)
-    for observer in ("minmax", "percentile", "mse"):
+    for observer in get_args(HistogramObserver):
         assert whole.ceiling(observer) == parts.ceiling(observer)
 
 
@@ -88,5 +88,13 @@ def test_a_dead_tensor_still_has_a_scale() -> None:
 
 
 def test_an_unknown_observer_names_those_there_are() -> None:
-    with pytest.raises(DataError, match="minmax, percentile, mse"):
-        histogram([1.0]).ceiling("entropy")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="minmax, percentile, entropy, mse"):
+        histogram([1.0]).ceiling("moving_average")  # type: ignore[arg-type]
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=200), st.floats(1e-3, 2e6))
+def test_the_share_above_is_exact_up_to_the_bin_that_is_cut(values: list[float], limit: float) -> None:
+    found = histogram(values).share_above(limit)
+    magnitudes = np.abs(np.array(values, np.float32)).astype(np.float64)
+    assert (magnitudes > limit * (1 + BIN)).mean() <= found + 1e-12
+    assert found <= (magnitudes > limit * (1 - BIN)).mean() + 1e-12

@@ -3,20 +3,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.calibration.selection import choose_samples, mix_states
+from edge.calibration.selection import choose_at_random, mix_states, shares_of
 from edge.runtime.errors import DataError
 
 
-@given(st.integers(1, 500), st.integers(1, 500), st.integers(0, 9))
-def test_chosen_samples_are_different_and_the_same_for_one_seed(available: int, wanted: int, seed: int) -> None:
-    chosen = choose_samples(available, wanted, seed)
-    assert len(set(chosen.tolist())) == len(chosen) == min(available, wanted)
-    assert chosen.min() >= 0 and chosen.max() < available
-    assert np.array_equal(chosen, choose_samples(available, wanted, seed))
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=300), st.data())
+def test_a_draw_has_no_sample_twice_and_gives_each_stratum_its_share(strata: list[int], data: st.DataObject) -> None:
+    wanted = data.draw(st.integers(1, len(strata)))
+    states = np.array(strata)
+    chosen = choose_at_random(states, wanted, seed=3)
+    assert len(set(chosen.tolist())) == len(chosen) == wanted
+    assert np.array_equal(chosen, choose_at_random(states, wanted, seed=3))
+    names, counts = np.unique(states, return_counts=True)
+    for name, count in zip(names, counts, strict=True):
+        taken = int((states[chosen] == name).sum())
+        assert wanted < len(names) or taken >= 1
+        assert taken <= count
+        assert abs(taken - wanted * count / len(states)) < len(names)
+    assert shares_of(states, wanted) == {int(n): int((states[chosen] == n).sum()) for n in names}
 
 
 def test_another_seed_chooses_others() -> None:
-    assert not np.array_equal(choose_samples(1000, 50, 0), choose_samples(1000, 50, 1))
+    states = np.zeros(1000, int)
+    assert not np.array_equal(choose_at_random(states, 50, 0), choose_at_random(states, 50, 1))
 
 
 def test_every_state_is_seen_and_never_nothing() -> None:
@@ -43,7 +52,7 @@ def test_impossible_mixes_are_refused(count: int, names: tuple[str, ...], comple
         mix_states(count, names, complete)
 
 
-@pytest.mark.parametrize(("available", "wanted"), [(0, 3), (3, 0)])
-def test_nothing_to_choose_is_refused(available: int, wanted: int) -> None:
-    with pytest.raises(DataError, match="cannot choose"):
-        choose_samples(available, wanted)
+@pytest.mark.parametrize(("available", "wanted"), [(0, 3), (3, 0), (3, 4)])
+def test_what_is_not_there_cannot_be_chosen(available: int, wanted: int) -> None:
+    with pytest.raises(DataError, match=f"cannot choose {wanted} calibration samples out of {available}"):
+        choose_at_random(np.zeros(available, int), wanted)

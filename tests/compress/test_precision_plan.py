@@ -133,6 +133,29 @@ def test_a_missing_plan_is_named(tmp_path: Path) -> None:
         load_plan(tmp_path / "nowhere.yaml")
 
 
+def test_a_plan_that_was_followed_counts_before_what_was_kept() -> None:
+    notes = {
+        "precision_plan": {
+            "plan": plan(("head", "fp16"), ("*", "int8")).model_dump(mode="json"),
+            "source": "measured:x",
+            "wider_than_planned": {"tied": "fp16"},
+        },
+        "left_float": {"up": "ConvTranspose"},
+    }
+    quantize = QuantizeStage(quantize=QuantizeConfig(keep_float=("stem",))).model_dump(mode="json")
+    entry = StageEntry(name="q", params=1, macs=1, bytes=1, metrics={}, config=quantize, notes=notes)
+    made = plan_of_stages([entry])
+    assert [made.of(name) for name in ("head", "up", "tied", "stem")] == ["fp32", "fp32", "fp32", "int8"]
+
+
+@pytest.mark.parametrize("noted", [3, {}, {"plan": {"rules": 3}}, {"plan": {"rules": [], "else": 1}}])
+def test_a_forged_plan_is_refused(noted: object) -> None:
+    notes = {"precision_plan": noted}
+    config = {"stage": "quantize", "quantize": {}}
+    with pytest.raises(BundleError, match="does not say which layers it kept"):
+        plan_of_stages([StageEntry(name="q", params=1, macs=1, bytes=1, metrics={}, config=config, notes=notes)])
+
+
 def test_plans_do_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         plan().products = "int8"  # type: ignore[misc]

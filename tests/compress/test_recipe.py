@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+import yaml
 from pydantic import ValidationError
 from torch import nn
 
+from edge.compress.gate import StageRefusedError
 from edge.compress.measure import MeasuredStage
-from edge.compress.recipe import Recipe, run_recipe
+from edge.compress.recipe import Recipe, load_recipe, run_recipe
 from edge.compress.record import StageRecord
 from edge.compress.samples import SampleSet
 from edge.compress.stage import Artifact, CompressionContext, StageConfig, apply_stage
-from edge.runtime.errors import ConfigError, GateError
+from edge.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 def test_the_default_recipe_distils_prunes_and_quantizes() -> None:
@@ -41,6 +44,56 @@ def test_the_default_recipe_distils_prunes_and_quantizes() -> None:
 def test_impossible_recipes_are_refused(stages: list[dict[str, Any]]) -> None:
     with pytest.raises(ValidationError):
         Recipe.model_validate({"stages": stages})
+
+
+@pytest.mark.parametrize(
+    ("stages", "problem", "remedy"),
+    [
+        (
+            [{"stage": "quantize"}, {"stage": "prune"}],
+            "'prune' (prune) cannot follow 'quantize' (quantize)", "distil, then prune",
+        ),
+        (
+            [{"stage": "prune", "name": "a"}, {"stage": "distill"}],
+            "'student' (distill) cannot follow 'a' (prune)", "distil, then prune",
+        ),
+        ([{"stage": "prune"}, {"stage": "prune"}], "two stages are called 'prune'", "give each a `name`"),
+        ([{"stage": "prune", "gate": {"max_lose": 1}}], "stage 1 ('prune') has no key 'gate.max_lose'", "'max_loss'"),
+        (
+            [{"stage": "distill"}, {"stage": "prune", "prune": {"macs_ration": 0.5}}],
+            "stage 2 ('prune') has no key 'prune.macs_ration'", "'macs_ratio'",
+        ),
+        ([{"stage": "prune", "xyz": 1}], "has no key 'xyz'", "use one of name, gate, stage, prune"),
+        ([{"stage": "melt"}], "stage 1 ('melt') is of no kind that is known", "distill, prune, quantize"),
+        ([{"stage": "quantize", "samples": 0}], "stage 1 ('quantize').samples: Input should be", "mend that key"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_file_names_stage_and_key(
+    stages: list[dict[str, Any]], problem: str, remedy: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump({"stages": stages}))
+    with pytest.raises(ConfigError) as refusal:
+        load_recipe(path)
+    assert str(path) in refusal.value.problem and problem in refusal.value.problem
+    assert remedy in refusal.value.remedy
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "stages: 3", "stages: [3]", "", "stage: prune", "recipe: {stages: []}"])
+def test_a_file_that_is_no_recipe_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(content)
+    with pytest.raises(ConfigError, match=r"recipe\.yaml"):
+        load_recipe(tmp_path / "recipe.yaml")
+
+
+def test_the_recipe_of_a_whole_project_is_read(tmp_path: Path) -> None:
+    recipe = Recipe.model_validate({"stages": [{"stage": "prune", "gate": {"limits": {"all": {"score": 1}}}}]})
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump({"schema": 1, "name": "x", "recipe": recipe.model_dump(mode="json")}))
+    assert load_recipe(path) == recipe
+    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+    assert load_recipe(path) == recipe
 
 
 class HalvingStage(StageConfig):
@@ -98,10 +151,23 @@ def test_a_refused_stage_ends_the_run_after_those_that_passed() -> None:
         HalvingStage.model_validate({"name": "second", "gate": gate, "loses": 1.5}),
     )
     passed = []
-    with pytest.raises(GateError, match="'second'"):
+    with pytest.raises(StageRefusedError, match=r"'second' loses 1\.50 points") as refusal:
         for name in run(*stages):
             passed.append(name)
     assert passed == ["first"]
+    assert refusal.value.exit_code == 3
+    refused = refusal.value.stage.record
+    assert refused.name == "second" and refused.gate is not None and refused.gate.verdict == "refused"
+
+
+@pytest.mark.parametrize(
+    ("gate", "named"), [({"limits": {"no_sonar": {"score": 1}}}, "no_sonar"), ({"min_speedup": 2}, "min_speedup")]
+)
+def test_a_gate_that_cannot_be_judged_is_refused_before_anything_runs(gate: dict[str, Any], named: str) -> None:
+    stages = (HalvingStage(name="first"), HalvingStage.model_validate({"name": "second", "gate": gate}))
+    ran = run(*stages)
+    with pytest.raises(ConfigError, match=named):
+        next(ran)
 
 
 def test_an_unregistered_stage_is_named() -> None:

@@ -33,7 +33,7 @@ from edge.report import page as page_module
 from edge.report.charts import latency_chart, score_chart
 from edge.report.contents import StreamReport, TimelineSegment
 from edge.report.picture import frame_png, logmel_png
-from edge.report.table import human_bytes, human_count, stage_table
+from edge.report.table import stage_table
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import ConfigError, MissingDependencyError
 from edge.runtime.result import Detection, Event
@@ -170,7 +170,8 @@ def page(written: Path) -> Page:
 def test_json_has_the_contracts_keys_and_reads_back(written: Path) -> None:
     found = json.loads((written / "report.json").read_text(encoding="utf-8"))
     assert found["schema"] == 1
-    assert set(found["stages"][0]) == {"name", "params", "macs", "bytes", "latency_ms", "metrics"}
+    judged = {"seconds", "lost_since_before", "gate"}
+    assert set(found["stages"][0]) == {"name", "params", "macs", "bytes", "latency_ms", "metrics"} | judged
     assert set(found["stages"][0]["latency_ms"]) == {"n", "p50", "p90", "p99", "p99.9", "max"}
     assert found["stages"][1]["latency_ms"]["p99"] is None  # 298 samples
     assert found["runtime"]["completeness"]["blind"] == 0.01
@@ -383,15 +384,6 @@ def test_table_takes_records_without_latency() -> None:
     )
     text = _printed(record)
     assert "p50" not in text and "10 B" in text
-
-
-@pytest.mark.parametrize(
-    ("value", "count", "size"),
-    [(0, "0", "0 B"), (999, "999", "999 B"), (1_234_567, "1.23 M", "1.23 MB"), (45_600, "45.6 k", "45.6 kB")],
-)
-def test_human_units(value: float, count: str, size: str) -> None:
-    assert human_count(value) == count
-    assert human_bytes(value) == size
 
 
 def test_pictures_in_the_page_are_png(page: Page) -> None:

@@ -135,6 +135,31 @@ class Text(nn.Module):
         return self.head(x.mean(1))
 
 
+class Grouped(nn.Module):
+    """Groups of several channels, forward and transposed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.spread = conv_bn(3, 16), conv_bn(16, 24, groups=4)
+        self.up, self.head = nn.ConvTranspose2d(24, 16, 2, stride=2, groups=2), nn.Conv2d(16, 2, 1)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.head(self.up(self.spread(self.stem(x).relu()).relu()).relu())
+
+
+class GatedUnits(nn.Module):
+    """Halves that gate each other, and halves that part and meet again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.inner = conv_bn(3, 32), nn.Conv2d(16, 16, 1)
+        self.mix, self.head = nn.Conv2d(48, 24, 1), nn.Conv2d(12, 2, 1)
+
+    def forward(self, x: Tensor) -> Any:
+        left, right = self.conv(x).relu().chunk(2, 1)
+        return self.head(functional.glu(self.mix(torch.cat([left, right, self.inner(right).relu()], 1)), 1))
+
+
 def image(seed: int = 0) -> Tensor:
     return torch.randn(1, 3, 3, 4, generator=torch.Generator().manual_seed(seed))
 
@@ -183,6 +208,24 @@ STRUCTURES: dict[str, tuple[Callable[[], nn.Module], tuple[Tensor, ...], list[tu
         [
             ({("down.0.weight", 0), ("up.weight", 0)}, 16),
             ({("up.weight", 1), ("prelu.weight", 0), ("norm.weight", 0), ("spread.weight", 0)}, 24),
+        ],
+    ),
+    "grouped": (
+        Grouped,
+        (image(),),
+        [
+            ({("stem.0.weight", 0), ("stem.1.bias", 0), ("spread.0.weight", 1)}, 4),
+            ({("spread.0.weight", 0), ("up.weight", 0)}, 6),
+            ({("up.weight", 1), ("head.weight", 1)}, 8),
+        ],
+    ),
+    "gated units": (
+        GatedUnits,
+        (image(),),
+        [
+            ({("conv.0.weight", 0), ("inner.weight", 1), ("mix.weight", 1)}, 16),
+            ({("inner.weight", 0), ("mix.weight", 1)}, 16),
+            ({("mix.weight", 0), ("head.weight", 1)}, 12),
         ],
     ),
     "text": (
@@ -237,14 +280,17 @@ def test_pruned_equals_zeroed_readers(
 
 
 def _zero_readers(model: nn.Module, cuts: dict[str, dict[int, list[int]]]) -> nn.Module:
-    """Zeroes what reads a channel, by the kind of module, independently of the graph."""
+    """Zeroes what reads a channel, by the kind of module, independently of the graph.
+
+    Depthwise layers read none; of other groups each loses the same.
+    """
     masked = shrink(model, {})
     for path, dims in cuts.items():
         owner, _, leaf = path.rpartition(".")
         module = masked.get_submodule(owner)
         reader = 0 if isinstance(module, nn.ConvTranspose2d) else 1
-        grouped = getattr(module, "groups", 1) > 1
-        if leaf == "weight" and isinstance(module, nn.Conv2d | nn.Linear | nn.ConvTranspose2d) and not grouped:
+        depthwise = 1 < getattr(module, "groups", 1) == getattr(module, "in_channels", 0)
+        if leaf == "weight" and isinstance(module, nn.Conv2d | nn.Linear | nn.ConvTranspose2d) and not depthwise:
             gone = sorted(set(range(module.weight.shape[reader])) - set(dims.get(reader, range(10_000))))
             module.weight.data.index_fill_(reader, torch.tensor(gone, dtype=torch.long), 0)
     return masked
@@ -270,11 +316,12 @@ BLOCKING: dict[str, tuple[Callable[[Tensor], Tensor], int, str]] = {
     "group norm": (lambda x: functional.group_norm(x, 4), 16, "group norm"),
     "layer norm": (lambda x: functional.layer_norm(x, x.shape[1:]), 16, "layer norm"),
     "slice": (lambda x: x[:, 2:10], 8, "sliced by position"),
-    "chunk": (lambda x: x.chunk(2, 1)[0], 8, "cuts it by position"),
+    "unequal parts": (lambda x: x.split([10, 6], 1)[0], 10, "cuts it by position"),
+    "fixed parts": (lambda x: x.split(8, 1)[0] + x.split(8, 1)[1], 8, "fails without these channels"),
     "one channel": (lambda x: x * x[:, :1], 16, "sliced by position"),
     "select": (lambda x: x + x[:, 3].unsqueeze(1), 16, "selected by position"),
     "padding": (lambda x: functional.pad(x, (0, 0, 0, 0, 1, 1)), 18, "padded"),
-    "shuffle": (lambda x: x.view(1, 4, 4, 3, 4).transpose(1, 2).reshape(1, 16, 3, 4), 16, "reshape splits it"),
+    "shuffle": (lambda x: x.view(1, 4, 4, 3, 4).transpose(1, 2).reshape(1, 16, 3, 4), 16, "fails without these"),
     "positions": (lambda x: x * torch.arange(16.0).view(1, 16, 1, 1), 16, "no channel"),
     "fixed width": (lambda x: x.view(x.shape[0], 16, 12).view(x.shape), 16, "fails without these channels"),
     "fixed expand": (
@@ -299,21 +346,6 @@ def test_what_is_not_understood_stays(
     graph = without_failures(model, inputs, channel_graph(model, inputs))
     assert slots_with(graph, "conv.0.weight", 0) == []
     assert reason in graph.blocked["conv.0.weight"]
-
-
-def test_grouped_convolution_stays_and_the_rest_is_pruned() -> None:
-    model = nn.Sequential(
-        conv_bn(3, 16),
-        nn.ReLU(),
-        conv_bn(16, 16, groups=4),
-        nn.ReLU(),
-        conv_bn(16, 24),
-        nn.ReLU(),
-        nn.Conv2d(24, 2, 1),
-    ).eval()
-    graph = channel_graph(model, (image(),))
-    assert [group.name for group in graph.groups] == ["4.0.weight[0,0]"]
-    assert "grouped" in graph.blocked["0.0.weight"]
 
 
 def test_inputs_outputs_and_unused_tensors_are_no_groups() -> None:
