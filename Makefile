@@ -16,12 +16,13 @@ BUILD_INPUTS := pyproject.toml requirements/constraints.txt CMakeLists.txt $(wil
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PREFLIGHT := .venv-preflight
 PREFLIGHT_STAMP := $(PREFLIGHT)/.edge-installed
+COMPRESS_PEERS := .venv-peers-compress
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 .PHONY: help install demo test preflight test-preflight soak lint bench bench-peers ctest ctest-address ctest-thread cross ctest-aarch64 ctest-nehalem need-aarch64 \
-	need-nehalem clean
+	need-nehalem bench-compress bench-compress-peers clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null \
@@ -57,6 +58,14 @@ bench: $(STAMP) ## Run the benchmarks beside the peers, under ten minutes; write
 bench-peers: ## Set up .venv-peers with what the benchmarks compare with; ROS comes from Debian, see benchmarks/README.md
 	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers/requirements.txt
+
+bench-compress: $(STAMP) ## Compare INT8 with ORT, torchao, ModelOpt and NNCF on trained models; see benchmarks/README.md
+	$(BIN)/python benchmarks/compression/compare.py
+
+bench-compress-peers: ## Set up .venv-peers-compress with ModelOpt, NNCF and Torch-Pruning, which bench-compress compares with
+	@test -x $(COMPRESS_PEERS)/bin/python || $(PYTHON) -m venv $(COMPRESS_PEERS)
+	$(COMPRESS_PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements/bench_compress.txt
 
 ctest: ctest-address ctest-thread ## Run the C++ tests under the address, undefined-behaviour and thread sanitizers
 

@@ -4,7 +4,8 @@ Run: python benchmarks/pruning.py [--rounds 60] [--ratio 0.25 ...] [--macs-ratio
     [--latency-ratio 0.6 ...]
 Three ResNet branches meet in a concatenation, as in a fusion model. Each pruned graph is timed against the
 original in turn: the ratio is its time over the original's. Torch-Pruning (pip install torch-pruning) runs
-beside it where it is installed, uniformly and by magnitude.
+beside it where it is installed, uniformly and by magnitude. What score is left at the same latency is the matter of
+pruning_equal_latency.py.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from transformers import ResNetConfig, ResNetModel
 
 from edge.compress.export import export_onnx
 from edge.compress.mac_count import macs
-from edge.compress.prune.slimming import PruneConfig, PruningPlan, apply, plan
+from edge.compress.prune.config import LatencyTarget
+from edge.compress.prune.slimming import PruneConfig, apply, plan
 from edge.runtime.errors import EdgeError
 from edge.runtime.statistics import compare
 
@@ -143,17 +145,7 @@ def ours(config: PruneConfig) -> Callable[[nn.Module, tuple[Tensor, ...]], nn.Mo
 
 def to_latency(share: float) -> Callable[[nn.Module, tuple[Tensor, ...]], nn.Module]:
     """Pruning with this project until the measured latency, not the MACs, is small enough."""
-
-    def prune(model: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
-        baseline = runner(model, inputs)
-
-        def cost(candidate: PruningPlan) -> float:
-            return compare(baseline, runner(apply(model, candidate), inputs), rounds=20).ratio
-
-        config = PruneConfig(cost_ratio=share, importance="norm")
-        return apply(model, plan(model, inputs, config, cost=cost))
-
-    return prune
+    return ours(PruneConfig(latency=LatencyTarget(ratio=share), importance="norm"))
 
 
 def theirs(ratio: float, align: int) -> Callable[[nn.Module, tuple[Tensor, ...]], nn.Module]:

@@ -1,0 +1,106 @@
+"""How near the scales of a small calibration set come to those of a whole training split: chosen against drawn.
+
+Run: python benchmarks/calibration_selection.py CHECKPOINT [--samples 64] [--split 2000] [--draws 5]
+CHECKPOINT is what `edge train` wrote. Ceilings of the chosen set, and of sets drawn at random with the same share of
+modality states, are held against those of the split, tensor by tensor, for every observer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+import torch
+
+from edge.calibration.cache import RangeMethod
+from edge.calibration.coverage import agreement_of
+from edge.calibration.drawing import DrawConfig, SampleSource, draw_set, whole_split
+from edge.calibration.observers import Observer
+from edge.compress.quantize.activation_ranges import RangeFinder
+from edge.compress.quantize.config import QuantizeConfig
+from edge.data.dataset_folder import load_split
+from edge.training.checkpoint import load_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from edge.calibration.dataset import CalibrationSet
+    from edge.calibration.sample_tails import SampleRanges
+    from edge.calibration.tensor_range import TensorRange
+    from edge.training.checkpoint import Checkpoint
+
+BATCH = 16
+RESULT = Path(__file__).parent / "results" / "calibration_selection.json"
+
+
+def main() -> None:
+    """Prints a line per observer and writes `benchmarks/results/calibration_selection.json`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument("--split", type=int, default=2000, help="how many training samples count as the whole split")
+    parser.add_argument("--draws", type=int, default=5, help="random sets to compare with")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    saved = load_checkpoint(options.checkpoint)
+    study = Study(saved, options.split, options.samples)
+    drawn = [study.ranges(DrawConfig(samples=options.samples, seed=seed)) for seed in range(options.draws)]
+    rows = {observer: study.compare(observer, drawn) for observer in get_args(Observer)}
+    result = {"project": saved.manifest.project.name, "split": options.split, "samples": options.samples, **rows}
+    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+class Study:
+    """One pass over the split, that serves every observer."""
+
+    def __init__(self, saved: Checkpoint, split: int, samples: int) -> None:
+        train = load_split(saved.manifest.dataset, "train").subset(range(split))
+        names = [item.tensor for item in saved.manifest.project.io.inputs][: len(train.inputs)]
+        arrays = {name: values.numpy() for name, values in zip(names, train.inputs, strict=True)}
+        self.source = SampleSource(train.split, train.ids, arrays)
+        self.samples = samples
+        examples = (*(t[:2] for t in train.inputs), torch.ones(2, len(names)))
+        self.finder = RangeFinder(saved.model, examples, QuantizeConfig(), (*names, "present"))
+        self.by_sample = self.finder.by_sample(whole_split(self.source, DrawConfig(), BATCH), split)[0]
+        self.whole = self.finder.whole
+
+    def ranges(self, draw: DrawConfig, observer: Observer = "minmax") -> dict[str, TensorRange]:
+        """What the tensors do on a set; one that is chosen by ranges is chosen for this observer."""
+
+        def measure(_: Iterable[tuple[NDArray[Any], ...]], __: int) -> tuple[list[SampleRanges], RangeMethod]:
+            found = zip(self.by_sample, ceilings(self.whole, observer).values(), strict=True)
+            return [replace(r, ceiling=c) for r, c in found], RangeMethod(observer=observer, percentile=99.99)
+
+        calibration: CalibrationSet = draw_set(self.source, draw, measure, BATCH)
+        return self.finder.ranges(calibration.batches(BATCH))
+
+    def compare(self, observer: Observer, drawn: list[dict[str, TensorRange]]) -> dict[str, Any]:
+        """Median and 95 % point of the tensors' errors, of the chosen set and of each drawn one."""
+        chosen = self.ranges(DrawConfig(samples=self.samples, selection="ranges"), observer)
+        near, *others = (self._errors(found, observer) for found in (chosen, *drawn))
+        middle = np.median(np.array(others), 0)
+        print(
+            f"{observer:15s} {len(chosen)} tensors; chosen: median {near[0]:.2%}, p95 {near[1]:.2%}; drawn, middle of "
+            f"{len(drawn)}: median {middle[0]:.2%}, p95 {middle[1]:.2%}",
+            flush=True,
+        )
+        return {"tensors": len(chosen), "chosen": near, "drawn": others}
+
+    def _errors(self, found: Mapping[str, TensorRange], observer: Observer) -> tuple[float, float]:
+        agreement = agreement_of(ceilings(found, observer), ceilings(self.whole, observer), len(self.source.ids))
+        return agreement.median, agreement.p95
+
+
+def ceilings(ranges: Mapping[str, TensorRange], observer: Observer) -> dict[str, float]:
+    """By tensor."""
+    return {name: found.ceiling(observer, 99.99) for name, found in ranges.items()}
+
+
+if __name__ == "__main__":
+    main()

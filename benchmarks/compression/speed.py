@@ -1,0 +1,54 @@
+"""How fast the sides' graphs are on this host's integer kernels, one thread, all in turns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from turns import take_turns, timed
+
+from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+BASE = "FP32"
+REFERENCE = "ONNX Runtime U8S8"
+CALLS = 5
+
+
+def speed_ratios(
+    graphs: Mapping[str, bytes], feeds: dict[str, NDArray[np.float32]], rounds: int
+) -> dict[str, dict[str, Any]]:
+    """How many times as fast as FP32, and as ONNX Runtime's own quantization, each graph is.
+
+    Args:
+        graphs: By side, `FP32` among them.
+        feeds: One sample.
+        rounds: Turns of each side; the median of a turn's calls counts.
+
+    Returns:
+        By side: `over_fp32` and, where that side ran, `over_onnxruntime`; each `{ratio, interval, range, rounds}`.
+    """
+    turns = take_turns({name: timed(_call(graph, feeds), CALLS) for name, graph in graphs.items()}, rounds)
+    found: dict[str, dict[str, Any]] = {}
+    for name in graphs:
+        if name == BASE:
+            continue
+        longer = turns.summary(name, 1e-3)  # how many times as long the others take
+        found[name] = {"over_fp32": _ratio(longer[BASE])}
+        if REFERENCE in graphs and name != REFERENCE:
+            found[name]["over_onnxruntime"] = _ratio(longer[REFERENCE])
+    return found
+
+
+def _call(graph: bytes, feeds: dict[str, NDArray[np.float32]]) -> Callable[[], object]:
+    # The dialect's name plays no part once it is said that nothing is emulated.
+    engine = OnnxRuntimeEngine(graph, emulate_int8=False)
+    return lambda: engine.run(feeds)
+
+
+def _ratio(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: row[key] for key in ("ratio", "interval", "range", "rounds")}
