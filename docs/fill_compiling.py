@@ -5,12 +5,13 @@ Run: python docs/fill_compiling.py [--result benchmarks/results/engine_bytes.jso
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from fill_readme import fill
+from fill_readme import fill, read_result
+
+from edge.runtime.errors import EdgeError
 
 PAGE = Path(__file__).resolve().parent / "compiling.md"
 RESULT = PAGE.parents[1] / "benchmarks" / "results" / "engine_bytes.json"
@@ -22,8 +23,11 @@ def main(
     page: Annotated[Path, typer.Option(help="The file to fill.")] = PAGE,
 ) -> None:
     """Replaces what stands between the markers."""
-    found = json.loads(result.read_text(encoding="utf-8"))
-    fill(page, "engine-bytes", table_text(found))
+    try:
+        fill(page, "engine-bytes", table_text(read_result(result, "python benchmarks/engine_bytes.py")))
+    except EdgeError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(error.exit_code) from error
 
 
 def table_text(found: dict[str, Any]) -> str:

@@ -5,15 +5,14 @@ Run: python docs/fill_distillation.py [--result benchmarks/results/distillation.
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from fill_readme import fill
+from fill_readme import fill, read_result
 
-from edge.runtime.errors import ConfigError, EdgeError
+from edge.runtime.errors import EdgeError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 from distillation_tables import report
@@ -29,18 +28,10 @@ def main(
 ) -> None:
     """Replaces what stands between the markers."""
     try:
-        fill(page, "distillation", "\n".join(report(_read(result))).strip())
+        fill(page, "distillation", "\n".join(report(read_result(result, "python benchmarks/distillation.py"))).strip())
     except EdgeError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(error.exit_code) from error
-
-
-def _read(path: Path) -> dict[str, object]:
-    try:
-        found: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read", "run python benchmarks/distillation.py first") from error
-    return found
 
 
 if __name__ == "__main__":

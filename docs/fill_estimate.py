@@ -5,15 +5,14 @@ Run: python docs/fill_estimate.py [--result benchmarks/results/estimate.json]
 
 from __future__ import annotations
 
-import json
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from fill_readme import fill
+from fill_readme import fill, read_result
 
-from edge.runtime.errors import ConfigError, EdgeError
+from edge.runtime.errors import EdgeError
 
 PAGE = Path(__file__).resolve().parent / "estimate.md"
 RESULT = PAGE.parents[1] / "benchmarks" / "results" / "estimate.json"
@@ -36,7 +35,7 @@ def main(
 ) -> None:
     """Replaces what stands between the markers."""
     try:
-        found = _read(result)
+        found = read_result(result, "python benchmarks/estimate.py")
         fill(page, "estimate-constants", constants_text(found["constants"]))
         fill(page, "estimate-errors", errors_text(found))
     except EdgeError as error:
@@ -113,14 +112,6 @@ def _note(key: str, publisher: dict[str, str]) -> str:
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [header, ("---",) * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read", "run python benchmarks/estimate.py first") from error
-    return found
 
 
 if __name__ == "__main__":

@@ -36,7 +36,10 @@ def main(
     try:
         if demo is not None:
             fill(readme, DEMO, results_text(read_report(demo)))
-        fill(readme, RUNTIME, runtime_text(_read(results / "synchronize.json"), _read(results / "preprocessing.json")))
+        matching, preprocessing = (
+            read_result(results / name, "make bench") for name in ("synchronize.json", "preprocessing.json")
+        )
+        fill(readme, RUNTIME, runtime_text(matching, preprocessing))
     except EdgeError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(error.exit_code) from error
@@ -96,11 +99,20 @@ def _silences(rows: dict[tuple[str, str], Any], scenario: str, label: str, sides
     return (label, *(f"{rows[scenario, side]['silence'] / 1e3:.2f} s" for side in sides))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_result(path: Path, command: str) -> dict[str, Any]:
+    """What a benchmark wrote.
+
+    Args:
+        path: The file.
+        command: What writes it, for who lacks it.
+
+    Raises:
+        ConfigError: The file is missing or no JSON.
+    """
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read", "run make bench first") from error
+        raise ConfigError(f"{path} cannot be read", f"run {command} first") from error
     return found
 
 
