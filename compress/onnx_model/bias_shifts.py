@@ -13,9 +13,9 @@ import onnx
 
 from edge.compress.onnx_model.float_runs import batch_size, run_over
 from edge.compress.onnx_model.levels import is_transposed, quantized_weight
-from edge.compress.onnx_model.placement_rules import Kind
 from edge.compress.onnx_model.scales import weight_scales
 from edge.compress.quantize.onnx_graph import OnnxGraph, make_node
+from edge.compress.quantize.placement_rules import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.compress.onnx_model.placement_rules import WEIGHTED
 from edge.compress.onnx_model.scales import weight_scales
 from edge.compress.quantize.onnx_graph import OnnxGraph, attribute, make_node
+from edge.compress.quantize.placement_rules import WEIGHTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge.compress.onnx_model.graph_operations import Layer
-    from edge.compress.onnx_model.placement_rules import PlacementPlan
+    from edge.compress.quantize.placement_rules import PlacementPlan
 
 
 def write_levels(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.compress.onnx_model.placement_rules import Kind
 from edge.compress.quantize.onnx_graph import OnnxGraph, attribute
+from edge.compress.quantize.placement_rules import Kind
 
 if TYPE_CHECKING:
     import onnx

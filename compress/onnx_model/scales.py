@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from edge.compress.onnx_model.config import OnnxQuantizeConfig
     from edge.compress.onnx_model.input_samples import InputSamples
-    from edge.compress.onnx_model.placement_rules import PlacementPlan
     from edge.compress.quantize.onnx_graph import OnnxGraph
+    from edge.compress.quantize.placement_rules import PlacementPlan
 
 
 def activation_scales(

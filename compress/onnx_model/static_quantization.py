@@ -14,12 +14,12 @@ from edge.compress.onnx_model.config import OnnxQuantizeConfig
 from edge.compress.onnx_model.fixed_shapes import fix_shapes
 from edge.compress.onnx_model.graph_operations import graph_layers_of
 from edge.compress.onnx_model.levels import write_levels
-from edge.compress.onnx_model.placement_rules import PlacementPlan
 from edge.compress.onnx_model.scales import activation_scales
 from edge.compress.onnx_model.untouched import custom_operators, weights_left
 from edge.compress.quantize.cleanup import tidy
 from edge.compress.quantize.dialects import write_s8
 from edge.compress.quantize.onnx_graph import OnnxGraph
+from edge.compress.quantize.placement_rules import PlacementPlan
 from edge.runtime.errors import DataError, ModelError
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge.compress.onnx_model.graph_operations import Layer
-    from edge.compress.onnx_model.placement_rules import PlacementPlan
     from edge.compress.quantize.onnx_graph import OnnxGraph
+    from edge.compress.quantize.placement_rules import PlacementPlan
 
 _MULTIPLYING = frozenset({"Conv", "ConvTranspose", "DeformConv", "Gemm", "MatMul", "Einsum", "LSTM", "GRU", "RNN"})
 

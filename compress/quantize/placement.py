@@ -29,10 +29,11 @@ from torchao.quantization.pt2e.quantizer import (
 
 from edge.compress.precision_plan import expanded
 from edge.compress.quantize.observers import ActivationObserver, PerChannelWeightObserver
+from edge.compress.quantize.placement_rules import Kind, Operation, PlacementPlan
 from edge.compress.quantize.tensor_weights import PerTensorWeightObserver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from edge.calibration.observers import Observer
 
@@ -59,8 +60,18 @@ AVERAGES = {
     *(aten.adaptive_avg_pool2d.default, aten.mean.dim, aten.avg_pool3d.default, aten.adaptive_avg_pool3d.default),
 }
 IDENTITIES = {aten.dropout.default, aten.detach.default, aten.alias.default}
-_PASSING = FUSED_ACTIVATIONS | SAME_SCALE | AVERAGES | IDENTITIES
-_JOINING = ADDITIONS | GATES | CONCATENATIONS
+_LAYERS = {**dict.fromkeys(CONVOLUTIONS, Kind.CONVOLUTION), aten.linear.default: Kind.LINEAR}
+_JOINING = {
+    **dict.fromkeys(ADDITIONS, Kind.ADDITION),
+    **dict.fromkeys(GATES, Kind.GATE),
+    **dict.fromkeys(CONCATENATIONS, Kind.CONCATENATION),
+}
+_PASSING = {
+    **dict.fromkeys(FUSED_ACTIVATIONS, Kind.ACTIVATION),
+    **dict.fromkeys(SAME_SCALE, Kind.SAME_SCALE),
+    **dict.fromkeys(AVERAGES, Kind.AVERAGE),
+    **dict.fromkeys(IDENTITIES, Kind.IDENTITY),
+}
 
 
 class PlacementQuantizer(Quantizer):  # type: ignore[misc]
@@ -94,15 +105,19 @@ class PlacementQuantizer(Quantizer):  # type: ignore[misc]
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """Writes `quantization_annotation` into the nodes' meta, as PT2E wants it."""
-        plan = _Plan(model, self.keep_float)
+        nodes = {n.name: n for n in model.graph.nodes}
+        operations = [_operation(n, self.keep_float) for n in nodes.values() if n.op == "call_function"]
+        plan = PlacementPlan(operations, [n.name for n in model.graph.output_node().all_input_nodes])
         annotations: dict[Node, dict[Node, QuantizationSpecBase]] = {}
-        anchors: dict[Node, tuple[Node, Node]] = {}
+        anchors: dict[str, tuple[Node, Node]] = {}
         # In the graph's order, because PT2E wants a scale's first edge before those that share it.
-        for tensor, user in plan.edges(model):
-            anchor = anchors.setdefault(plan.group_of(tensor), (tensor, user))
-            first = anchor == (tensor, user)
-            annotations.setdefault(user, {})[tensor] = self.activation if first else SharedQuantizationSpec(anchor)
-        for node in plan.weighted:
+        for tensor, reader in plan.edges():
+            edge = (nodes[tensor], nodes[reader])
+            anchor = anchors.setdefault(plan.group_of(tensor), edge)
+            shared = self.activation if anchor == edge else SharedQuantizationSpec(anchor)
+            annotations.setdefault(edge[1], {})[edge[0]] = shared
+        for layer in plan.weighted:
+            node = nodes[layer.result]
             weight = self.whole_weight if node.target in TRANSPOSED else self.weight
             annotations[node][node.all_input_nodes[1]] = weight
         for node, inputs in annotations.items():
@@ -113,63 +128,6 @@ class PlacementQuantizer(Quantizer):  # type: ignore[misc]
 
     def validate(self, model: GraphModule) -> None:
         """Nothing to check: `annotate` only names operators that every target takes."""
-
-
-class _Plan:
-    """Which layers are quantized, which tensors become INT8, and which of those share a scale."""
-
-    def __init__(self, model: GraphModule, keep_float: Sequence[str]) -> None:
-        nodes = [n for n in model.graph.nodes if n.op == "call_function"]
-        self._kept = {n for n in nodes if is_kept(n, keep_float)}
-        free = [n for n in nodes if n not in self._kept]
-        self.weighted = [n for n in free if n.target in WEIGHTED and _has_own_weight(n)]
-        quantized = set(self.weighted)
-        joining = {n for n in free if n.target in _JOINING and _joins_tensors(n)}
-        island = _forward(nodes, quantized, joining)
-        demanded = _backward(nodes, quantized, joining)
-        self._parents: dict[Node, Node] = {}
-        self.tensors: dict[Node, None] = {}
-        before = _ancestors(nodes, quantized)
-        for node in nodes:
-            if node in quantized:
-                self._want(node.all_input_nodes[:1])
-                if node.target in CONVOLUTIONS and node in before:
-                    self._want([_with_activation(node)])
-            elif node in demanded and any(i in island for i in node.all_input_nodes):
-                self._want_passing(node, joining)
-
-    def group_of(self, tensor: Node) -> Node:
-        """The tensor that stands for all that share a scale with this one."""
-        while self._parents.get(tensor, tensor) is not tensor:
-            tensor = self._parents[tensor]
-        return tensor
-
-    def edges(self, model: GraphModule) -> list[tuple[Node, Node]]:
-        """Every (INT8 tensor, reader) pair, in the graph's order; graph outputs and kept layers are no readers."""
-        readers = [n for n in model.graph.nodes if n.op == "call_function" and n not in self._kept and _is_float(n)]
-        return [(tensor, reader) for reader in readers for tensor in reader.all_input_nodes if tensor in self.tensors]
-
-    def _want_passing(self, node: Node, joining: set[Node]) -> None:
-        inputs = [n for n in node.all_input_nodes if _is_float(n)]
-        if node in joining:
-            self._want(inputs)
-            if node.target in CONCATENATIONS:
-                self._want([node])
-                self._share([node, *inputs])
-            elif node.target in ADDITIONS:
-                self._share(inputs)
-        elif node.target in SAME_SCALE | AVERAGES:
-            self._want([inputs[0], node])
-            if node.target in SAME_SCALE:
-                self._share([inputs[0], node])
-
-    def _want(self, tensors: Iterable[Node]) -> None:
-        self.tensors.update(dict.fromkeys(tensors))
-
-    def _share(self, tensors: Sequence[Node]) -> None:
-        first = self.group_of(tensors[0])
-        for tensor in tensors[1:]:
-            self._parents[self.group_of(tensor)] = first
 
 
 def largest_level(weight_bits: int) -> int:
@@ -193,35 +151,27 @@ def _clean_path(path: str) -> str:
     return path.replace("L['self'].", "").replace("['", ".").replace("']", "").removeprefix(".")
 
 
-def _forward(nodes: list[Node], quantized: set[Node], joining: set[Node]) -> set[Node]:
-    island = set(quantized)
-    for node in nodes:
-        if (node in joining or node.target in _PASSING) and any(i in island for i in node.all_input_nodes):
-            island.add(node)
-    return island
+def _operation(node: Node, keep_float: Sequence[str]) -> Operation:
+    kept = is_kept(node, keep_float)
+    kind = _kind(node, kept)
+    floats = tuple(n.name for n in node.all_input_nodes if _is_float(n))
+    return Operation(
+        kind,
+        result=node.name,
+        inputs=floats[:1] if kind in (Kind.CONVOLUTION, Kind.LINEAR) else floats,
+        reads=tuple(n.name for n in node.all_input_nodes),
+        takes_levels=not kept and _is_float(node),
+    )
 
 
-def _backward(nodes: list[Node], quantized: set[Node], joining: set[Node]) -> set[Node]:
-    demanded: set[Node] = set()
-    for node in reversed(nodes):
-        for user in node.users:
-            passes = user in demanded and (user in joining or user.target in _PASSING)
-            if passes or (user in quantized and user.all_input_nodes[0] is node):
-                demanded.add(node)
-    return demanded
-
-
-def _ancestors(nodes: list[Node], quantized: set[Node]) -> set[Node]:
-    found: set[Node] = set()
-    for node in reversed(nodes):
-        if any(user in found or user in quantized for user in node.users):
-            found.add(node)
-    return found
-
-
-def _with_activation(node: Node) -> Node:
-    users = list(node.users)
-    return users[0] if len(users) == 1 and users[0].target in FUSED_ACTIVATIONS else node
+def _kind(node: Node, kept: bool) -> Kind:
+    if node.target in _PASSING:
+        return _PASSING[node.target]
+    if not kept and node.target in _LAYERS and _has_own_weight(node):
+        return _LAYERS[node.target]
+    if not kept and node.target in _JOINING and _joins_tensors(node):
+        return _JOINING[node.target]
+    return Kind.OTHER
 
 
 def _has_own_weight(node: Node) -> bool:

@@ -1,8 +1,8 @@
-"""The rules of `edge.compress.quantize.placement`, on a list of operations that says nothing of its origin.
+"""Which tensors become INT8, decided on a list of operations that says nothing of its origin.
 
 What a rule needs of a graph is small: what kind each operation is, which float tensors it computes from, and who reads
-whom. So the rules can be applied to any graph that can be written as such a list; a test holds them against the PT2E
-road, model by model.
+whom. `edge.compress.quantize.placement` states the rules and writes torch's graphs as such a list;
+`edge.compress.onnx_model.graph_operations` writes ONNX files.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ class Kind(Enum):
     ACTIVATION = auto()  # fused into the layer before it: ReLU or a clip
     SAME_SCALE = auto()  # gives values of its input, or between them
     AVERAGE = auto()
+    IDENTITY = auto()  # gives its input itself: dropout, an alias
     OTHER = auto()
 
 
 WEIGHTED = frozenset({Kind.CONVOLUTION, Kind.LINEAR})
 _JOINING = frozenset({Kind.ADDITION, Kind.GATE, Kind.CONCATENATION})
-_PASSING = frozenset({Kind.ACTIVATION, Kind.SAME_SCALE, Kind.AVERAGE})
+_PASSING = frozenset({Kind.ACTIVATION, Kind.SAME_SCALE, Kind.AVERAGE, Kind.IDENTITY})
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +86,11 @@ class PlacementPlan:
     def readers(self, tensor: str) -> list[Operation]:
         """Who reads an INT8 tensor's levels."""
         return [o for o in self._users.get(tensor, []) if o.takes_levels and tensor in o.inputs]
+
+    def edges(self) -> list[tuple[str, str]]:
+        """Every (INT8 tensor, result of who may read its levels) pair, in the order of the readers."""
+        readers = (o for o in self._operations if o.takes_levels)
+        return [(name, o.result) for o in readers for name in o.reads if name in self.tensors]
 
     def _place(self) -> None:
         island, demanded, before = self._forward(), self._backward(), self._ancestors()

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.compress.onnx_model.placement_rules import Kind, Operation, PlacementPlan
+from edge.compress.quantize.placement_rules import Kind, Operation, PlacementPlan
 
 WEIGHTED = (Kind.CONVOLUTION, Kind.LINEAR)
 
