@@ -18,8 +18,8 @@ import onnx
 import torch
 import yaml
 
-from edge.compress.evaluation import evaluate
-from edge.compress.measure import onnx_runner
+from edge.compress.scoring.evaluation import evaluate
+from edge.compress.stages.measure import onnx_runner
 from edge.project import Project
 from edge.runtime.bundle import Bundle
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine

@@ -26,7 +26,7 @@ from edge.compress.distill.config import BranchConfig
 from edge.compress.distill.teaching import teach
 from edge.compress.fitting import fit
 from edge.compress.samples import mask_modalities
-from edge.compress.stage import DistillStage
+from edge.compress.stages.stage import DistillStage
 from edge.data.dataset_folder import load_split
 from edge.models.fusion_model import FusionModel, FusionModelConfig
 from edge.project import FolderData, load_project

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge.compress.collectives import sum_over_ranks
-from edge.compress.rank_training import average_gradients, copy_from_first, synchronized_batch_norm
-from edge.compress.ranks import Ranks, current_ranks
+from edge.compress.parallel.collectives import sum_over_ranks
+from edge.compress.parallel.rank_training import average_gradients, copy_from_first, synchronized_batch_norm
+from edge.compress.parallel.ranks import Ranks, current_ranks
 from edge.compress.samples import draw_present, mask_modalities
 from edge.runtime.errors import ConfigError, DataError, ModelError
 

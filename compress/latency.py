@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge.compress.measure import MeasuredStage
+    from edge.compress.stages.measure import MeasuredStage
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-import edge.compress.handlers  # noqa: F401  (registers what each stage runs)
-from edge.compress.gate import refuse_unknown_limits
-from edge.compress.judging import judged_stage, unless_refused
+import edge.compress.stages.handlers  # noqa: F401  (registers what each stage runs)
+from edge.compress.gates.verdicts import refuse_unknown_limits
 from edge.compress.recipe_errors import describe_recipe_error
-from edge.compress.stage import DistillStage, PruneStage, QuantizeStage, apply_stage
-from edge.compress.stage_origin import stage_seed
+from edge.compress.stages.judging import judged_stage, unless_refused
+from edge.compress.stages.origin import stage_seed
+from edge.compress.stages.stage import DistillStage, PruneStage, QuantizeStage, apply_stage
 from edge.runtime.config_file import read_yaml
 from edge.runtime.errors import ConfigError
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from edge.compress.judging import TimePair
-    from edge.compress.measure import MeasuredStage
-    from edge.compress.stage import Artifact, CompressionContext, StageConfig
-    from edge.compress.stage_store import StageStore
+    from edge.compress.stages.judging import TimePair
+    from edge.compress.stages.measure import MeasuredStage
+    from edge.compress.stages.stage import Artifact, CompressionContext, StageConfig
+    from edge.compress.stages.store import StageStore
 
 Stage = Annotated[DistillStage | PruneStage | QuantizeStage, Field(discriminator="stage")]
 

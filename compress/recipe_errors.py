@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from edge.compress.stage import DistillStage, PruneStage, QuantizeStage
+from edge.compress.stages.stage import DistillStage, PruneStage, QuantizeStage
 
 if TYPE_CHECKING:
     from pathlib import Path

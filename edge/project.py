@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edge.compress.fitting import FitConfig
 from edge.compress.recipe import Recipe, Stage
-from edge.compress.stage import QuantizeStage
+from edge.compress.stages.stage import QuantizeStage
 from edge.models.fusion_model import FusionModelConfig
 from edge.runtime.config_file import read_yaml, validated
 from edge.runtime.errors import ConfigError

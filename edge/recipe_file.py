@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from edge.compress.recipe import load_recipe
-from edge.compress.stage_origin import first_change
+from edge.compress.stages.origin import first_change
 from edge.project import Project
 from edge.runtime.config_file import read_yaml, validated
 from edge.runtime.errors import ConfigError

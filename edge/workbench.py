@@ -11,11 +11,11 @@ import torch
 
 from edge.compress.fitting import fit
 from edge.compress.latency import time_stages
-from edge.compress.measure import MeasuredStage, StageMeasurer
 from edge.compress.recipe import run_recipe
-from edge.compress.stage import Artifact, CompressionContext
-from edge.compress.stage_origin import common_origin
-from edge.compress.stage_store import StageStore
+from edge.compress.stages.measure import MeasuredStage, StageMeasurer
+from edge.compress.stages.origin import common_origin
+from edge.compress.stages.stage import Artifact, CompressionContext
+from edge.compress.stages.store import StageStore
 from edge.data.dataset_folder import load_split, read_manifest
 from edge.data.street import project_rig
 from edge.devices.catalog import load_device

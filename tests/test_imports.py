@@ -67,4 +67,4 @@ def test_the_command_and_the_report_load_nothing_heavy(module: str, tmp_path: Pa
 
 
 def test_the_package_imports_from_inside_a_checkout(tmp_path: Path) -> None:
-    assert _loaded_by("edge.runtime", "edge.calibration", "edge.compress.record", cwd=ROOT) == []
+    assert _loaded_by("edge.runtime", "edge.calibration", "edge.compress.stages.record", cwd=ROOT) == []

@@ -15,8 +15,8 @@ import torch
 from onnx import numpy_helper
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edge.compress.evaluation import evaluate, evaluate_by_recording
-from edge.compress.recording_counts import RecordingCounts
+from edge.compress.scoring.evaluation import evaluate, evaluate_by_recording
+from edge.compress.scoring.recording_counts import RecordingCounts
 from edge.runtime.atomic import atomic_folder
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine, must_emulate
 from edge.runtime.states import all_states
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from sides import QuantizedGraph, Side
     from torch import Tensor
 
-    from edge.compress.evaluation import Runner
     from edge.compress.samples import SampleSet
+    from edge.compress.scoring.evaluation import Runner
 
 GRAPH, COUNTS, RECORD = "graph.onnx", "counts.npz", "record.json"
 QUANTIZED = "u8"  # any dialect but fp32: whether this host must emulate is all that the name decides here

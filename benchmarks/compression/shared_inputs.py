@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edge.calibration.dataset import CalibrationSet
-    from edge.compress.task import Task
+    from edge.compress.scoring.task import Task
 
 DRAW = DrawConfig(samples=256)
 CALIBRATION_BATCH = 16  # for those who take batches; the float ONNX graph takes one sample at a time

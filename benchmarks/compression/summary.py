@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from measurements import Measurement, pooled
 
-from edge.compress.loss_intervals import paired_losses
-from edge.compress.task import AdditiveMetric
+from edge.compress.scoring.loss_intervals import paired_losses
+from edge.compress.scoring.task import AdditiveMetric
 from edge.runtime.engines.onnxruntime import must_emulate
 from edge.runtime.environment import describe_host
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from shared_inputs import SharedInputs
 
-    from edge.compress.recording_counts import RecordingCounts
+    from edge.compress.scoring.recording_counts import RecordingCounts
 
 
 @dataclass(frozen=True, eq=False)

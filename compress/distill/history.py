@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from edge.compress.collectives import sum_over_ranks
+from edge.compress.parallel.collectives import sum_over_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from edge.compress.collectives import sum_over_ranks
 from edge.compress.distill.features import FeatureComparison
 from edge.compress.distill.outputs import imitation_loss
+from edge.compress.parallel.collectives import sum_over_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge.compress.distill.config import DistillConfig
     from edge.compress.distill.points import FeaturePoint
     from edge.compress.samples import SampleSet
-    from edge.compress.task import Task
+    from edge.compress.scoring.task import Task
 
 
 class Lesson:

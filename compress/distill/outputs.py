@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from edge.compress.task import OutputKind
+    from edge.compress.scoring.task import OutputKind
 
 
 def imitation_loss(

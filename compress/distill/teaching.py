@@ -11,7 +11,7 @@ from edge.compress.distill.history import PartsRecorder
 from edge.compress.distill.lesson import Lesson
 from edge.compress.distill.points import captured_outputs, resolve_points
 from edge.compress.fitting import fit, set_layout
-from edge.compress.rank_training import copy_from_first
+from edge.compress.parallel.rank_training import copy_from_first
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edge.compress.distill.history import LossHistory
     from edge.compress.fitting import FitConfig, OnStep
     from edge.compress.samples import SampleSet
-    from edge.compress.task import Task
+    from edge.compress.scoring.task import Task
 
 
 def teach(

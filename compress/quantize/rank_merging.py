@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from edge.compress.collectives import gather_arrays, max_over_ranks, sum_over_ranks
+from edge.compress.parallel.collectives import gather_arrays, max_over_ranks, sum_over_ranks
 from edge.compress.quantize.observers import ActivationObserver
 from edge.runtime.errors import DataError
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from edge.compress.task import OutputKind
+    from edge.compress.scoring.task import OutputKind
 
 RUINED = 1e6
 """Distance of outputs that are not finite."""

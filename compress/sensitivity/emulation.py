@@ -43,7 +43,7 @@ class Switches:
 
 
 class EmulatedModel(Interpreter):
-    """Runs a graph with switches; a runner as `edge.compress.evaluation` takes it."""
+    """Runs a graph with switches; a runner as `edge.compress.scoring.evaluation` takes it."""
 
     def __init__(self, module: GraphModule, switches: Switches) -> None:
         super().__init__(module)

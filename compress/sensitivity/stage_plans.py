@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from edge.compress.precision_plan import PlannedPrecision
     from edge.compress.quantize.config import QuantizeConfig
     from edge.compress.samples import SampleSet
+    from edge.compress.scoring.task import Task
     from edge.compress.sensitivity.config import PlanSearchConfig
     from edge.compress.sensitivity.report import Sensitivity
     from edge.compress.sensitivity.verified_plan import VerifiedPlan
-    from edge.compress.task import Task
 
 logger = logging.getLogger(__name__)
 

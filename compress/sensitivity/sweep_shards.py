@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from edge.compress.collectives import gather_values
-from edge.compress.ranks import current_ranks
+from edge.compress.parallel.collectives import gather_values
+from edge.compress.parallel.ranks import current_ranks
 from edge.compress.sensitivity.distance import OutputDistance
 from edge.compress.sensitivity.report import Sensitivity, SensitivityRow, Target, merge_shards
 from edge.runtime.errors import ConfigError

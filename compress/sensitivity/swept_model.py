@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from edge.compress.evaluation import evaluate
 from edge.compress.samples import mask_modalities
+from edge.compress.scoring.evaluation import evaluate
 from edge.compress.sensitivity.bias_shifts import BiasShifts
 from edge.compress.sensitivity.emulation import emulate
 from edge.compress.sensitivity.units import find_units, quantize_settings
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from edge.compress.precision_plan import PlannedPrecision
     from edge.compress.samples import SampleSet
+    from edge.compress.scoring.task import Task
     from edge.compress.sensitivity.calibrated_graph import CalibratedGraph
     from edge.compress.sensitivity.config import SensitivityConfig
     from edge.compress.sensitivity.emulation import EmulatedModel
     from edge.compress.sensitivity.report import Target
     from edge.compress.sensitivity.units import Unit
-    from edge.compress.task import Task
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge.compress.gate import StageRefusedError
 from edge.compress.latency import StageTimings, time_stages
+from edge.compress.stages.judging import StageRefusedError
 from edge.data.street import prepare_dataset
 from edge.fused_run import run_bundle
 from edge.project import StreetData
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edge.cli.progress import Steps
-    from edge.compress.measure import MeasuredStage
-    from edge.compress.record import StageRecord
-    from edge.compress.stage_store import StageStore
+    from edge.compress.stages.measure import MeasuredStage
+    from edge.compress.stages.record import StageRecord
+    from edge.compress.stages.store import StageStore
     from edge.project import Project
     from edge.report.contents import RuntimeReport
     from edge.report.figures import FusedFrame

@@ -58,7 +58,7 @@ def inspect(
 
 
 def _stages(bundle: Bundle) -> Table:
-    from edge.compress.record import StageRecord
+    from edge.compress.stages.record import StageRecord
     from edge.report.table import stage_table
 
     records = [StageRecord.model_validate(stage.model_dump()) for stage in bundle.manifest.stages]

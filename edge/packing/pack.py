@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge.compress.record import StageRecord
+    from edge.compress.stages.record import StageRecord
     from edge.runtime.manifest import StageEntry, TrainingData
     from edge.runtime.model_io import ModelIO
     from edge.runtime.rig import Rig

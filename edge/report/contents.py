@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from edge.compress.gate_findings import GateFindings
+from edge.compress.gates.findings import GateFindings
 from edge.runtime.environment import HostDescription
 from edge.runtime.health import Level
 from edge.runtime.statistics import Distribution, Interval
@@ -14,7 +14,7 @@ from edge.runtime.statistics import Distribution, Interval
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edge.compress.record import StageRecord
+    from edge.compress.stages.record import StageRecord
     from edge.runtime.statistics import Comparison
 
 SCORE = "score"

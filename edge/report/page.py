@@ -15,7 +15,7 @@ from edge.runtime.health import LEVELS
 from edge.runtime.statistics import minimum_samples
 
 if TYPE_CHECKING:
-    from edge.compress.gate_findings import GateFindings, LossFinding
+    from edge.compress.gates.findings import GateFindings, LossFinding
     from edge.report.figures import FusedFrame, ReportFigures
     from edge.runtime.statistics import Distribution, Interval
 

@@ -12,7 +12,7 @@ from edge.report.contents import ALL, SCORE, StageReport
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge.compress.record import StageRecord
+    from edge.compress.stages.record import StageRecord
 
 _WORSE_POINTS = 0.05  # what rounds to 0.1 or more
 _VERDICTS = {"passed": ("passed", "green"), "refused": ("refused", "red"), "undecided": ("undecided", "yellow")}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from edge.compress.record import StageRecord
+from edge.compress.stages.record import StageRecord
 from edge.models.fusion_model import FusionModel
 from edge.project import Project
 from edge.runtime.atomic import atomic_folder

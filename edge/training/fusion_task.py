@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from edge.compress.task import Metric, OutputKind
+    from edge.compress.scoring.task import Metric, OutputKind
 
 # Output tensors and target tensors that an output takes, in this order.
 OUTPUT_KINDS: dict[str, tuple[OutputKind, ...]] = {
@@ -27,7 +27,7 @@ OUTPUT_KINDS: dict[str, tuple[OutputKind, ...]] = {
 
 
 class FusionTask:
-    """Implements `edge.compress.task.Task` for the outputs of a `ModelIO`.
+    """Implements `edge.compress.scoring.task.Task` for the outputs of a `ModelIO`.
 
     Targets: a grid takes int64 `[B, h, w]` classes (0 is background) and float32 `[B, h, w]` distances in
     metres; events float32 `[B, events]`; softmax int64 `[B]`.

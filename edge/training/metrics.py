@@ -101,7 +101,7 @@ class EventF1(_ClassF1):
 
 
 class ScoreMetric:
-    """Implements `edge.compress.task.AdditiveMetric`: `score` is the mean of its parts, which are listed beside it."""
+    """An `AdditiveMetric` of compression: `score` is the mean of its parts, which are listed beside it."""
 
     def __init__(self, parts: Sequence[GridF1 | EventF1]) -> None:
         self._parts = parts

@@ -16,8 +16,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from edge.compress.recording_counts import RecordingCounts
 from edge.compress.samples import SampleSet
+from edge.compress.scoring.recording_counts import RecordingCounts
 from edge.runtime.errors import DataError
 from edge.training.metrics import AccuracyMetric
 

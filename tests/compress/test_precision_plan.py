@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from edge.compress.precision_plan import PrecisionPlan, PrecisionRule, expanded, load_plan, plan_of_stages
 from edge.compress.quantize.config import QuantizeConfig
-from edge.compress.stage import PruneStage, QuantizeStage
+from edge.compress.stages.stage import PruneStage, QuantizeStage
 from edge.runtime.errors import BundleError, ConfigError
 from edge.runtime.manifest import StageEntry
 

@@ -11,12 +11,12 @@ import yaml
 from pydantic import ValidationError
 from torch import nn
 
-from edge.compress.gate import StageRefusedError
-from edge.compress.measure import MeasuredStage
 from edge.compress.recipe import Recipe, load_recipe, run_recipe
-from edge.compress.record import StageRecord
 from edge.compress.samples import SampleSet
-from edge.compress.stage import Artifact, CompressionContext, StageConfig, apply_stage
+from edge.compress.stages.judging import StageRefusedError
+from edge.compress.stages.measure import MeasuredStage
+from edge.compress.stages.record import StageRecord
+from edge.compress.stages.stage import Artifact, CompressionContext, StageConfig, apply_stage
 from edge.runtime.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
-from edge.compress.record import StageRecord
+from edge.compress.stages.record import StageRecord
 from edge.report import (
     FusedFrame,
     Report,

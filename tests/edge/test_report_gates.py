@@ -9,7 +9,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from edge.compress.gate_findings import GainFinding, GateFindings, LossFinding, Verdict
+from edge.compress.gates.findings import GainFinding, GateFindings, LossFinding, Verdict
 from edge.report import Report, ReportFigures, StageReport
 from edge.report.page import render_page
 from edge.report.table import change_table, human_bytes, human_count, human_seconds, stage_table

@@ -21,7 +21,7 @@ from edge.workbench import open_workbench
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from edge.compress.measure import MeasuredStage
+    from edge.compress.stages.measure import MeasuredStage
 
 pytestmark = pytest.mark.integration
 

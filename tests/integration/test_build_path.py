@@ -22,7 +22,7 @@ from edge.workbench import Workbench, open_workbench
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge.compress.measure import MeasuredStage
+    from edge.compress.stages.measure import MeasuredStage
 
 pytestmark = pytest.mark.integration
 

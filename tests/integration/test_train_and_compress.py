@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from edge.compress.record import StageRecord
+from edge.compress.stages.record import StageRecord
 from edge.report.publish import read_report
 from edge.runtime.bundle import Bundle
 

@@ -14,7 +14,7 @@ from edge.training.metrics import AccuracyMetric
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge.compress.task import Metric, OutputKind
+    from edge.compress.scoring.task import Metric, OutputKind
 
 
 class Small(nn.Module):

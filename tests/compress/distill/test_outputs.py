@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edge.compress.distill.outputs import imitation_loss
-from edge.compress.task import OutputKind
+from edge.compress.scoring.task import OutputKind
 
 SHAPES: dict[OutputKind, tuple[int, ...]] = {"categorical": (4, 3), "multilabel": (4, 2), "regression": (4, 1)}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-import edge.compress.handlers  # noqa: F401  (registers what each stage runs)
+import edge.compress.stages.handlers  # noqa: F401  (registers what each stage runs)
 from edge.compress.distill.config import DistillConfig
 from edge.compress.fitting import FitConfig
 from edge.compress.prune.slimming import PruneConfig
-from edge.compress.stage import Artifact, CompressionContext, DistillStage, PruneStage, StageConfig, apply_stage
+from edge.compress.stages.stage import Artifact, CompressionContext, DistillStage, PruneStage, StageConfig, apply_stage
 from tests.compress.distill.small_models import ClassTask, Small, two_classes
 
 FIT = FitConfig(epochs=2, batch_size=16, precision="float32")

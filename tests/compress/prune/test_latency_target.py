@@ -19,7 +19,7 @@ from edge.compress.prune.latency_source import MeasuredLatency, machine_name
 from edge.compress.prune.slimming import PruningPlan, apply, plan
 from edge.compress.prune.width_table import WidthTable, load_width_table
 from edge.compress.samples import SampleSet
-from edge.compress.stage import Artifact, CompressionContext, PruneStage, apply_stage
+from edge.compress.stages.stage import Artifact, CompressionContext, PruneStage, apply_stage
 from edge.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ class Masked(nn.Module):
 
 def test_the_stage_prunes_by_its_contexts_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Recovery is another test's matter, so the teacher teaches nothing here."""
-    monkeypatch.setattr("edge.compress.handlers.teach", lambda *_: SimpleNamespace(notes=dict))
+    monkeypatch.setattr("edge.compress.stages.handlers.teach", lambda *_: SimpleNamespace(notes=dict))
     samples = SampleSet("train", ("a", "b"), ("r", "r"), (torch.ones(2, 3, 8, 8),), (torch.zeros(2),))
     model = Masked().eval()
     task: Any = None  # only losses and metrics would ask for it

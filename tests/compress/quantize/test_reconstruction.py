@@ -19,7 +19,7 @@ from edge.compress.quantize.prepared_graph import PreparedLayer, prepared_layers
 from edge.compress.quantize.pt2e import export_float, quantize_static
 from edge.compress.quantize.reconstruction import reconstruct_layers
 from edge.compress.quantize.rounding_record import rounded_layers
-from edge.compress.stage import QuantizeStage
+from edge.compress.stages.stage import QuantizeStage
 from edge.runtime.errors import DataError
 from tests.compress.quantize.hard_cases import accuracy, badly_scaled, patterns, trained
 

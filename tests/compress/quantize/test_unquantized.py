@@ -16,8 +16,8 @@ from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.quantize.dialects import write_s8
 from edge.compress.quantize.pt2e import quantize_static
 from edge.compress.quantize.unquantized import left_float
-from edge.compress.record import StageRecord
-from edge.compress.stage import QuantizeStage
+from edge.compress.stages.record import StageRecord
+from edge.compress.stages.stage import QuantizeStage
 from edge.runtime.errors import BundleError
 from edge.runtime.manifest import StageEntry
 

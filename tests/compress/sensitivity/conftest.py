@@ -20,8 +20,8 @@ from edge.compress.sensitivity.swept_model import SweptModel
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from edge.compress.scoring.task import OutputKind
     from edge.compress.sensitivity.report import Sensitivity
-    from edge.compress.task import OutputKind
 
 MODALITIES = ("camera", "lidar", "audio")
 CLASSES, SIZE, WIDTH = 4, 8, 8

@@ -16,7 +16,7 @@ from edge.compress.sensitivity.distance import RUINED, OutputDistance
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from edge.compress.task import OutputKind
+    from edge.compress.scoring.task import OutputKind
 
 
 def distance(kind: OutputKind, wanted: Tensor, found: Tensor, batch: int = 100) -> tuple[float, float]:

@@ -9,12 +9,12 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from edge.compress import handlers  # noqa: F401  (registers what a stage runs)
-from edge.compress.measure import MeasuredStage, StageMeasurer
 from edge.compress.precision_plan import PrecisionPlan, load_plan, plan_of_stages
 from edge.compress.recipe import load_recipe
 from edge.compress.sensitivity.unit_costs import UnitCosts
-from edge.compress.stage import Artifact, CompressionContext, QuantizeStage, apply_stage
+from edge.compress.stages import handlers  # noqa: F401  (registers what a stage runs)
+from edge.compress.stages.measure import MeasuredStage, StageMeasurer
+from edge.compress.stages.stage import Artifact, CompressionContext, QuantizeStage, apply_stage
 from edge.devices.catalog import load_device
 from edge.devices.estimate import estimate_graph
 from edge.graph.layers import weighted_layers

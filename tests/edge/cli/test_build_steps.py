@@ -11,11 +11,11 @@ from rich.console import Console
 from torch import nn
 
 from edge.cli.build_steps import Chain, gate_notes, pack_kept, print_outcome
-from edge.compress.gate import StageRefusedError
-from edge.compress.gate_findings import GateFindings, LossFinding, Verdict
-from edge.compress.measure import MeasuredStage
-from edge.compress.record import StageRecord
-from edge.compress.stage import Artifact
+from edge.compress.gates.findings import GateFindings, LossFinding, Verdict
+from edge.compress.stages.judging import StageRefusedError
+from edge.compress.stages.measure import MeasuredStage
+from edge.compress.stages.record import StageRecord
+from edge.compress.stages.stage import Artifact
 from edge.report.contents import Report, StageReport
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import BundleError, EdgeError, ModelError

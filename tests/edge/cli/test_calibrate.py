@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from edge.calibration.dataset import CalibrationSet
 from edge.cli.calibrate import calibrate
-from edge.compress.record import StageRecord
+from edge.compress.stages.record import StageRecord
 from edge.data.dataset_folder import load_split
 from edge.data.street import prepare_dataset
 from edge.models.fusion_model import FusionModel

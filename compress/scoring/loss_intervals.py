@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from edge.compress.recording_counts import RecordingCounts
+    from edge.compress.scoring.recording_counts import RecordingCounts
 
     # What `AdditiveMetric.points` does.
     Points = Callable[[Tensor], dict[str, Tensor]]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from edge.compress.gates.config import GateConfig
 from edge.compress.samples import SampleSet
-from edge.compress.stage import DistillStage, GateConfig, PruneStage
-from edge.compress.stage_origin import (
+from edge.compress.stages.origin import (
     Origin,
     common_origin,
     first_change,
@@ -15,6 +15,7 @@ from edge.compress.stage_origin import (
     stage_seed,
     tensors_digest,
 )
+from edge.compress.stages.stage import DistillStage, PruneStage
 
 
 def split(name: str = "train", value: float = 0.0) -> SampleSet:

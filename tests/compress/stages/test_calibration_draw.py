@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edge.compress.handlers import draw_calibration_set
 from edge.compress.samples import SampleSet
-from edge.compress.stage import CompressionContext, QuantizeStage
+from edge.compress.stages.handlers import draw_calibration_set
+from edge.compress.stages.stage import CompressionContext, QuantizeStage
 from edge.runtime.errors import ConfigError, DataError
 
 if TYPE_CHECKING:

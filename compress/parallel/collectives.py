@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import distributed
 
-from edge.compress.ranks import current_ranks
+from edge.compress.parallel.ranks import current_ranks
 from edge.runtime.errors import DataError, EdgeError
 
 if TYPE_CHECKING:

@@ -13,16 +13,16 @@ import yaml
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge.compress.evaluation import evaluate_by_recording
-from edge.compress.gate import StageRefusedError
-from edge.compress.measure import MeasuredStage, StageMeasurer
 from edge.compress.recipe import Recipe, load_recipe, run_recipe
-from edge.compress.record import StageRecord
 from edge.compress.samples import SampleSet
-from edge.compress.stage import Artifact, CompressionContext, StageConfig
-from edge.compress.stage_origin import common_origin, tensors_digest
-from edge.compress.stage_store import StageStore
-from edge.compress.task import OutputKind
+from edge.compress.scoring.evaluation import evaluate_by_recording
+from edge.compress.scoring.task import OutputKind
+from edge.compress.stages.judging import StageRefusedError
+from edge.compress.stages.measure import MeasuredStage, StageMeasurer
+from edge.compress.stages.origin import common_origin, tensors_digest
+from edge.compress.stages.record import StageRecord
+from edge.compress.stages.stage import Artifact, CompressionContext, StageConfig
+from edge.compress.stages.store import StageStore
 from edge.runtime.errors import ModelError
 from edge.training.metrics import AccuracyMetric
 

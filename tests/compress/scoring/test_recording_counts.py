@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from edge.compress.evaluation import evaluate, evaluate_by_recording
-from edge.compress.recording_counts import RecordingCounts, samples_digest
 from edge.compress.samples import SampleSet
-from edge.compress.task import AdditiveMetric, Metric, OutputKind
+from edge.compress.scoring.evaluation import evaluate, evaluate_by_recording
+from edge.compress.scoring.recording_counts import RecordingCounts, samples_digest
+from edge.compress.scoring.task import AdditiveMetric, Metric, OutputKind
 from edge.runtime.arrays import pack_arrays
 from edge.runtime.errors import DataError
 from edge.runtime.model_io import EventOutput, GridOutput

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from edge.compress.gate_findings import GateFindings
+from edge.compress.gates.findings import GateFindings
 from edge.runtime.statistics import Interval
 
 GATE_NOTE = "gate"

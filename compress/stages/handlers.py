@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from edge.calibration.drawing import DrawConfig, SampleSource, draw_set
-from edge.compress.collectives import spread
 from edge.compress.distill.teaching import teach
+from edge.compress.parallel.collectives import spread
 from edge.compress.prune.slimming import PruningPlan, apply, plan
 from edge.compress.quantize.tracing import quiet
 from edge.compress.samples import draw_present, mask_modalities
-from edge.compress.stage import Artifact, DistillStage, PruneStage, QuantizeStage, apply_stage
+from edge.compress.stages.stage import Artifact, DistillStage, PruneStage, QuantizeStage, apply_stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edge.calibration.dataset import CalibrationSet
-    from edge.compress.stage import CompressionContext
+    from edge.compress.stages.stage import CompressionContext
 
 LOSS_PARTS = "loss_parts"  # of the stage's record: what each part of the loss came to
 TAYLOR_BATCHES = 8

@@ -10,8 +10,8 @@ import torch
 from torch import distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from edge.compress.collectives import sum_over_ranks
-from edge.compress.ranks import current_ranks
+from edge.compress.parallel.collectives import sum_over_ranks
+from edge.compress.parallel.ranks import current_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

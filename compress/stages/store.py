@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from edge.compress.measure import MeasuredStage
+from edge.compress.parallel.ranks import current_ranks
 from edge.compress.prune.plan import apply
-from edge.compress.ranks import current_ranks
-from edge.compress.saved_stage import read_manifest_of, read_stage, write_stage
-from edge.compress.stage import Artifact, DistillStage
-from edge.compress.stage_origin import first_change, origin_of
+from edge.compress.stages.measure import MeasuredStage
+from edge.compress.stages.origin import first_change, origin_of
+from edge.compress.stages.saved import read_manifest_of, read_stage, write_stage
+from edge.compress.stages.stage import Artifact, DistillStage
 from edge.runtime.errors import EdgeError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from edge.compress.saved_stage import Architecture, SavedStage
-    from edge.compress.stage import CompressionContext, StageConfig
-    from edge.compress.stage_origin import Origin
+    from edge.compress.stages.origin import Origin
+    from edge.compress.stages.saved import Architecture, SavedStage
+    from edge.compress.stages.stage import CompressionContext, StageConfig
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """What each of two processes does in `test_ranks.py`, and one process alone to compare with.
 
-Run by torchrun: python -m torch.distributed.run --standalone --nproc-per-node 2 tests/compress/two_ranks.py OUT
+Run by torchrun: python -m torch.distributed.run --standalone --nproc-per-node 2 .../two_ranks.py OUT
 Each writes OUT/RANK.json and OUT/RANK.safetensors.
 """
 
@@ -19,23 +19,23 @@ from torch.nn import functional
 from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
 from edge.calibration.observers import Observer
-from edge.compress.collectives import gather_arrays, gather_values, max_over_ranks, spread, sum_over_ranks
 from edge.compress.distill.config import BranchConfig, DistillConfig
 from edge.compress.distill.teaching import teach
 from edge.compress.fitting import FitConfig, fit
+from edge.compress.parallel.collectives import gather_arrays, gather_values, max_over_ranks, spread, sum_over_ranks
+from edge.compress.parallel.ranks import Ranks, joined_ranks
 from edge.compress.quantize.observation import observe
 from edge.compress.quantize.observers import ActivationObserver
 from edge.compress.quantize.placement import PlacementQuantizer
 from edge.compress.quantize.pt2e import export_float
 from edge.compress.quantize.rank_merging import merge_ranges
-from edge.compress.ranks import Ranks, joined_ranks
 from edge.compress.samples import SampleSet
 from edge.runtime.errors import ConfigError, EdgeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge.compress.task import OutputKind
+    from edge.compress.scoring.task import OutputKind
 
 OBSERVERS: tuple[Observer, ...] = ("minmax", "moving_average", "percentile", "entropy", "mse")
 FIT = FitConfig(epochs=3, batch_size=15, learning_rate=0.02, precision="float32", modality_dropout=0.5)

@@ -12,8 +12,8 @@ from safetensors.torch import load, save
 
 from edge.compress.prune.plan import PruningPlan
 from edge.compress.quantize.config import QuantizeConfig
-from edge.compress.record import StageRecord
-from edge.compress.recording_counts import RecordingCounts
+from edge.compress.scoring.recording_counts import RecordingCounts
+from edge.compress.stages.record import StageRecord
 from edge.runtime.atomic import atomic_folder
 from edge.runtime.errors import DataError, ModelError, first_line
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from edge.compress.measure import MeasuredStage
+    from edge.compress.stages.measure import MeasuredStage
 
 MANIFEST_NAME = "stage.json"
 WEIGHTS_NAME = "model.safetensors"
@@ -36,7 +36,7 @@ class StageManifest(BaseModel):
     """`stage.json`.
 
     Attributes:
-        origin: What the stage was made from (`edge.compress.stage_origin`).
+        origin: What the stage was made from (`edge.compress.stages.origin`).
         record: As measured, before any gate looked at it.
         architecture: What the weights go into; `none` where the graphs are all there is.
         plan: Channels removed so far.

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge.compress.loss_intervals import paired_losses
-from edge.compress.recording_counts import RecordingCounts
+from edge.compress.scoring.loss_intervals import paired_losses
+from edge.compress.scoring.recording_counts import RecordingCounts
 from edge.runtime.errors import DataError
 from edge.runtime.statistics import Interval
 from edge.training.metrics import AccuracyMetric, macro_f1
@@ -101,7 +101,7 @@ def test_the_same_seed_gives_the_same_interval_whatever_the_chunks(monkeypatch: 
     sides = recordings(30, 6)
     whole = interval(*sides, seed=4)
     assert interval(*sides, seed=5) != whole
-    monkeypatch.setattr("edge.compress.loss_intervals._CHUNK_CELLS", 30 * 7)
+    monkeypatch.setattr("edge.compress.scoring.loss_intervals._CHUNK_CELLS", 30 * 7)
     assert interval(*sides, seed=4) == whole
 
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import singledispatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from edge.calibration.selection import Selection
 from edge.compress.distill.config import DistillConfig
 from edge.compress.fitting import FitConfig
-from edge.compress.gate_findings import Judge
+from edge.compress.gates.config import GateConfig
 from edge.compress.precision_plan import PrecisionPlan, load_plan
 from edge.compress.prune.slimming import PruneConfig
 from edge.compress.quantize.config import QuantizeConfig
@@ -27,32 +27,7 @@ if TYPE_CHECKING:
     from edge.compress.prune.latency_source import EstimateLatency
     from edge.compress.prune.slimming import PruningPlan
     from edge.compress.samples import SampleSet
-    from edge.compress.task import Task
-
-
-class GateConfig(BaseModel):
-    """What a step may cost and must bring, against the stage before and on the same validation samples.
-
-    Attributes:
-        max_loss: Points of `score` that may be lost in state `all`.
-        max_loss_any: Points of `score` that may be lost in any other state.
-        limits: `{state: {metric: points}}`, in place of the two above; state `any` holds where none names the state.
-        min_shrink: The deployed graph must be this many times smaller than before.
-        min_speedup: One inference on one thread of this machine must be this many times faster; not timed if absent.
-        confidence: Of each interval, drawn over recordings.
-        judge: `interval` refuses what is shown to lose too much, passes what is shown not to, and calls the rest
-            undecided, which goes on with a note. `proved` refuses the undecided as well. `point` ignores intervals.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    max_loss: float = Field(2.0, ge=0)
-    max_loss_any: float = Field(4.0, ge=0)
-    limits: dict[str, dict[str, Annotated[float, Field(ge=0)]]] = {}
-    min_shrink: float = Field(1.0, ge=0)
-    min_speedup: float | None = Field(None, gt=0)
-    confidence: float = Field(0.95, gt=0.5, lt=1)
-    judge: Judge = "interval"
+    from edge.compress.scoring.task import Task
 
 
 class StageConfig(BaseModel):

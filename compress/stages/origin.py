@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edge.compress.samples import SampleSet
-    from edge.compress.stage import StageConfig
+    from edge.compress.stages.stage import StageConfig
 
 # JSON of everything that a stage depends on.
 Origin = dict[str, Any]

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edge.compress.gate_findings import GainFinding, GateFindings, LossFinding
+    from edge.compress.gates.findings import GainFinding, GateFindings, LossFinding
     from edge.runtime.statistics import Interval
 
 _MANY_TIMES = 100

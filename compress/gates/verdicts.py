@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from edge.compress.gate_findings import GainFinding, GateFindings, LossFinding
-from edge.compress.gate_wording import notes_on
-from edge.runtime.errors import ConfigError, GateError
+from edge.compress.gates.findings import GainFinding, GateFindings, LossFinding
+from edge.compress.gates.wording import notes_on
+from edge.runtime.errors import ConfigError
 from edge.runtime.statistics import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edge.compress.gate_findings import Judge, Verdict
-    from edge.compress.loss_intervals import LossIntervals
-    from edge.compress.measure import MeasuredStage
-    from edge.compress.record import StageRecord
-    from edge.compress.stage import GateConfig
+    from edge.compress.gates.config import GateConfig
+    from edge.compress.gates.findings import Judge, Verdict
+    from edge.compress.scoring.loss_intervals import LossIntervals
     from edge.runtime.statistics import Comparison
 
 ANY_STATE = "any"
 
 
-class StageRefusedError(GateError):
-    """A stage did not pay; those before it stand.
+class Figures(Protocol):
+    """What is judged of a stage: its record has both."""
 
-    Attributes:
-        stage: The refused one, measured and with its findings.
-    """
+    @property
+    def gate_metrics(self) -> Mapping[str, Mapping[str, float]]:
+        """`{state: {metric: points}}` on the validation split."""
 
-    def __init__(self, stage: MeasuredStage, problem: str) -> None:
-        super().__init__(problem, "train longer, compress less, or change the gate; the stage before is kept")
-        self.stage = stage
+    @property
+    def bytes(self) -> int:
+        """Size of the deployed graph file."""
 
 
 def judge_stage(
-    before: StageRecord,
-    after: StageRecord,
+    before: Figures,
+    after: Figures,
     gate: GateConfig | None,
     losses: LossIntervals | None,
     recordings: int = 0,
@@ -45,8 +43,8 @@ def judge_stage(
     """Holds a stage against the one before, on the validation split.
 
     Args:
-        before: Record of the stage before.
-        after: Record of the stage.
+        before: Figures of the stage before.
+        after: Figures of the stage.
         gate: What it may cost and must bring; None where it is measured only.
         losses: Interval of each loss; None where there is none, which leaves the figures alone to judge by.
         recordings: That the intervals draw from.
@@ -112,7 +110,7 @@ def _loss(state: str, metric: str, lost: float, interval: Interval | None, gate:
 
 
 def _gains(
-    before: StageRecord, after: StageRecord, gate: GateConfig | None, speed: Comparison | None
+    before: Figures, after: Figures, gate: GateConfig | None, speed: Comparison | None
 ) -> tuple[GainFinding, ...]:
     shrink = before.bytes / after.bytes
     if gate is None:

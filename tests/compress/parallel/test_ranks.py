@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import distributed
 
-from edge.compress.collectives import gather_arrays, gather_values, spread
-from edge.compress.ranks import Ranks, current_ranks, joined_ranks
+from edge.compress.parallel.collectives import gather_arrays, gather_values, spread
+from edge.compress.parallel.ranks import Ranks, current_ranks, joined_ranks
 from edge.runtime.errors import ConfigError, DataError
-from tests.compress import two_ranks
+from tests.compress.parallel import two_ranks
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from edge.compress.gate import judge_stage, limit_of, refuse_unknown_limits
-from edge.compress.gate_findings import GateFindings, Judge, Verdict
-from edge.compress.gate_wording import describe_refusal
-from edge.compress.record import StageRecord
-from edge.compress.stage import GateConfig
+from edge.compress.gates.config import GateConfig
+from edge.compress.gates.findings import GateFindings, Judge, Verdict
+from edge.compress.gates.verdicts import judge_stage, limit_of, refuse_unknown_limits
+from edge.compress.gates.wording import describe_refusal
+from edge.compress.stages.record import StageRecord
 from edge.runtime.errors import ConfigError
 from edge.runtime.statistics import Comparison, Interval, compare
 

@@ -10,21 +10,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edge.compress import measure
 from edge.compress.export import run_graph
-from edge.compress.measure import MeasuredStage, StageMeasurer
 from edge.compress.program.file import read_program
 from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.quantize.pt2e import quantize_static
 from edge.compress.samples import SampleSet
-from edge.compress.stage import Artifact, QuantizeStage
+from edge.compress.stages import measure
+from edge.compress.stages.measure import MeasuredStage, StageMeasurer
+from edge.compress.stages.stage import Artifact, QuantizeStage
 from edge.graph.layers import weighted_layers
 from edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge.compress.task import OutputKind
+    from edge.compress.scoring.task import OutputKind
 
 CONFIG = QuantizeStage(quantize=QuantizeConfig(keep_float=("head", "side"), keep_fp32=("side",)))
 

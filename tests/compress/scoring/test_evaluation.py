@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from edge.compress.evaluation import evaluate
 from edge.compress.samples import SampleSet
-from edge.compress.task import Task
+from edge.compress.scoring.evaluation import evaluate
+from edge.compress.scoring.task import Task
 from edge.runtime.errors import ConfigError
 from edge.training.metrics import AccuracyMetric
 

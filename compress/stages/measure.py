@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edge.compress.evaluation import evaluate_by_recording
 from edge.compress.export import export_onnx
 from edge.compress.fitting import set_layout
 from edge.compress.mac_count import macs
@@ -19,8 +18,9 @@ from edge.compress.quantize.half_regions import write_half
 from edge.compress.quantize.rounding_record import ROUNDED, rounded_layers
 from edge.compress.quantize.tracing import trace
 from edge.compress.quantize.unquantized import left_float
-from edge.compress.record import StageRecord
-from edge.compress.stage import QuantizeStage
+from edge.compress.scoring.evaluation import evaluate_by_recording
+from edge.compress.stages.record import StageRecord
+from edge.compress.stages.stage import QuantizeStage
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from edge.runtime.errors import ModelError
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     import onnx
     from torch import Tensor, nn
 
-    from edge.compress.evaluation import Runner
-    from edge.compress.recording_counts import RecordingCounts
     from edge.compress.samples import SampleSet
-    from edge.compress.stage import Artifact, StageConfig
-    from edge.compress.task import Task
+    from edge.compress.scoring.evaluation import Runner
+    from edge.compress.scoring.recording_counts import RecordingCounts
+    from edge.compress.scoring.task import Task
+    from edge.compress.stages.stage import Artifact, StageConfig
 
 logger = logging.getLogger(__name__)
 GATED_DIALECT = "s8"  # what the board runs; u8 must agree with it

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from edge.compress.recording_counts import RecordingCounts, RecordingSums, samples_digest
 from edge.compress.samples import mask_modalities
-from edge.compress.task import AdditiveMetric
+from edge.compress.scoring.recording_counts import RecordingCounts, RecordingSums, samples_digest
+from edge.compress.scoring.task import AdditiveMetric
 from edge.runtime.errors import ConfigError
 from edge.runtime.states import all_states
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edge.compress.samples import SampleSet
-    from edge.compress.task import Task
+    from edge.compress.scoring.task import Task
 
 # Positional inputs with `present` last -> output tensors. A module, an ONNX session, a compiled engine.
 Runner = Callable[..., Sequence["Tensor"]]

@@ -7,16 +7,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edge.compress.gate import StageRefusedError, judge_stage
-from edge.compress.gate_wording import describe_refusal
-from edge.compress.loss_intervals import paired_losses
-from edge.compress.task import AdditiveMetric
+from edge.compress.gates.verdicts import judge_stage
+from edge.compress.gates.wording import describe_refusal
+from edge.compress.scoring.loss_intervals import paired_losses
+from edge.compress.scoring.task import AdditiveMetric
+from edge.runtime.errors import GateError
 
 if TYPE_CHECKING:
-    from edge.compress.loss_intervals import LossIntervals
-    from edge.compress.measure import MeasuredStage
-    from edge.compress.recording_counts import RecordingCounts
-    from edge.compress.stage import CompressionContext, GateConfig
+    from edge.compress.gates.config import GateConfig
+    from edge.compress.scoring.loss_intervals import LossIntervals
+    from edge.compress.scoring.recording_counts import RecordingCounts
+    from edge.compress.stages.measure import MeasuredStage
+    from edge.compress.stages.stage import CompressionContext
     from edge.runtime.statistics import Comparison
 
     # Times the first stage's deployed graph over the second's.
@@ -24,6 +26,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 CONFIDENCE = 0.95  # where no gate says another
+
+
+class StageRefusedError(GateError):
+    """A stage did not pay; those before it stand.
+
+    Attributes:
+        stage: The refused one, measured and with its findings.
+    """
+
+    def __init__(self, stage: MeasuredStage, problem: str) -> None:
+        super().__init__(problem, "train longer, compress less, or change the gate; the stage before is kept")
+        self.stage = stage
 
 
 def judged_stage(

@@ -1,0 +1,1 @@
+"""Scores of a model in every modality state, counted by recording, and intervals of what was lost."""
