@@ -64,15 +64,15 @@ def take_turns(sides: Mapping[str, Side], rounds: int, seed: int = 0) -> Turns:
     return Turns({name: np.array(values) for name, values in taken.items()})
 
 
-def timed(function: Callable[[], object], calls: int) -> Side:
-    """A side of this process: the median of `calls` calls in a row."""
+def timed(function: Callable[[], object], calls: int, clock: Callable[[], int] = perf_counter_ns) -> Side:
+    """A side of this process: the median of `calls` calls in a row, by a clock of nanoseconds."""
 
     def turn() -> float:
         spent = []
         for _ in range(calls):
-            start = perf_counter_ns()
+            start = clock()
             function()
-            spent.append(perf_counter_ns() - start)
+            spent.append(clock() - start)
         return float(np.median(spent)) / 1e9
 
     return turn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import thread_time_ns
 from typing import TYPE_CHECKING, Any
 
 from turns import take_turns, timed
@@ -42,6 +43,22 @@ def speed_ratios(
         if REFERENCE in graphs and name != REFERENCE:
             found[name]["over_onnxruntime"] = _ratio(longer[REFERENCE])
     return found
+
+
+def all_ratios(
+    graphs: Mapping[str, bytes], feeds: dict[str, NDArray[np.float32]], bases: tuple[str, ...], rounds: int
+) -> dict[str, dict[str, Any]]:
+    """How many times as fast as each base each graph is: by side `over: {base: {ratio, interval, range, rounds}}`.
+
+    By this thread's own time, which other processes do not lengthen; ONNX Runtime's one thread is this one.
+    """
+    sides = {name: timed(_call(graph, feeds), CALLS, thread_time_ns) for name, graph in graphs.items()}
+    turns = take_turns(sides, rounds)
+    found = {name: turns.summary(name, 1e-3) for name in graphs}
+    return {
+        name: {"milliseconds": of[name]["median"], "over": {base: _ratio(of[base]) for base in bases if base != name}}
+        for name, of in found.items()
+    }
 
 
 def _call(graph: bytes, feeds: dict[str, NDArray[np.float32]]) -> Callable[[], object]:

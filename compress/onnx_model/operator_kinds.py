@@ -8,6 +8,7 @@ import numpy as np
 
 from edge.compress.quantize.onnx_graph import OnnxGraph, attribute
 from edge.compress.quantize.placement_rules import Kind
+from edge.compress.quantize.zero_pads import zero_pads
 
 if TYPE_CHECKING:
     import onnx
@@ -43,6 +44,8 @@ def kind_of(graph: OnnxGraph, node: onnx.NodeProto) -> Kind:
         return kind if _weight_rank(graph, node) == 2 and not attribute(node, "transA", 0) else Kind.OTHER
     if node.op_type == "Gather":
         return kind if _picks_one(graph, node) else Kind.OTHER
+    if node.op_type == "Pad":
+        return Kind.SAME_SCALE if zero_pads(graph, node) is not None else Kind.OTHER
     if node.op_type == "Resize":
         mode = next((a.s for a in node.attribute if a.name == "mode"), b"nearest")
         return kind if mode in (b"nearest", b"linear") else Kind.OTHER

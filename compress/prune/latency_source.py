@@ -83,24 +83,22 @@ class MeasuredLatency:
     """ONNX Runtime on this machine's CPU, one thread, in FP32, what is compared in turn.
 
     Args:
-        clock: Gives nanoseconds.
-        work_clock: Gives nanoseconds in which this thread computed; the time that other processes took is not in it.
+        clock: Gives nanoseconds. By default those in which this thread computed, which is where ONNX Runtime's one thread
+            works: what other processes took meanwhile is not in them.
     """
 
     precision: PlannedPrecision = "fp32"
 
-    def __init__(
-        self, clock: NanosecondClock = time.perf_counter_ns, work_clock: NanosecondClock = time.thread_time_ns
-    ) -> None:
+    def __init__(self, clock: NanosecondClock = time.thread_time_ns) -> None:
         self.name = f"{MEASURED}:{machine_name()}"
-        self._clock, self._work_clock = clock, work_clock
+        self._clock = clock
 
     def undisturbed_ms(self, graphs: Sequence[onnx.ModelProto]) -> list[float]:
         """Least time of this thread: others can only make it longer. Graphs that stand together are timed in turn."""
         found: list[float] = []
         for start in range(0, len(graphs), LAYERS_AT_ONCE):
             sides = {str(i): _runner(graph) for i, graph in enumerate(graphs[start : start + LAYERS_AT_ONCE])}
-            timings = interleave(sides, rounds=LAYER_ROUNDS, warm_up=LAYER_WARM_UP, clock=self._work_clock)
+            timings = interleave(sides, rounds=LAYER_ROUNDS, warm_up=LAYER_WARM_UP, clock=self._clock)
             found += [float(timing.samples_ns.min()) / NS_PER_MS for timing in timings.values()]
         return found
 

@@ -22,6 +22,7 @@ from edge.compress.quantize.float_results import product_scales, write_float_res
 from edge.compress.quantize.onnx_graph import OnnxGraph, attribute, make_node
 from edge.compress.quantize.signs import DROPPED_RELU, Signs
 from edge.compress.quantize.vector_linears import write_vector_linears
+from edge.compress.quantize.zero_pads import merge_zero_pads
 from edge.runtime.errors import ModelError
 
 
@@ -35,6 +36,7 @@ def write_s8(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in graph.nodes:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             _check_symmetric(graph, node)
+    merge_zero_pads(graph)
     write_vector_linears(graph)
     return tidy(graph.finish())
 

@@ -55,6 +55,7 @@ SAME_SCALE = {
     *(aten.unsqueeze.default, aten.slice.Tensor, aten.select.int, aten.contiguous.default, aten.clone.default),
     *(aten.expand.default, aten.upsample_nearest2d.vec, aten.upsample_bilinear2d.vec, aten.max_pool3d.default),
 }
+PADS = {aten.pad.default, aten.constant_pad_nd.default}  # with zeros they give values of their input, and level 0
 AVERAGES = {
     *(aten.avg_pool1d.default, aten.avg_pool2d.default, aten.adaptive_avg_pool1d.default),
     *(aten.adaptive_avg_pool2d.default, aten.mean.dim, aten.avg_pool3d.default, aten.adaptive_avg_pool3d.default),
@@ -167,11 +168,20 @@ def _operation(node: Node, keep_float: Sequence[str]) -> Operation:
 def _kind(node: Node, kept: bool) -> Kind:
     if node.target in _PASSING:
         return _PASSING[node.target]
+    if node.target in PADS:
+        return Kind.SAME_SCALE if _pads_with_zeros(node) else Kind.OTHER
     if not kept and node.target in _LAYERS and _has_own_weight(node):
         return _LAYERS[node.target]
     if not kept and node.target in _JOINING and _joins_tensors(node):
         return _JOINING[node.target]
     return Kind.OTHER
+
+
+def _pads_with_zeros(node: Node) -> bool:
+    named = {**dict(zip(("input", "pad", "mode", "value"), node.args, strict=False)), **node.kwargs}
+    if node.target is aten.constant_pad_nd.default:
+        named = {**dict(zip(("input", "pad", "value"), node.args, strict=False)), **node.kwargs}
+    return named.get("mode", "constant") == "constant" and not named.get("value")
 
 
 def _has_own_weight(node: Node) -> bool:

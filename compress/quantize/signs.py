@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _SIGN_KEEPING = {
     *("QuantizeLinear", "DequantizeLinear", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"),
     *("ReduceMean", "ReduceMax", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather"),
-    *("Resize", "Expand", "Clip"),
+    *("Resize", "Expand", "Clip", "Pad"),
 }
 _SIGN_KEEPING_IF_ALL = {"Concat", "Add", "Mul", "Max"}
 DROPPED_RELU = "DroppedRelu"  # no ONNX operator: what marks the place of a ReLU until it is removed
@@ -43,6 +43,8 @@ class Signs:
             return False
         if node.op_type in _NEVER_NEGATIVE or self._clips_below_zero(node):
             return True
+        if node.op_type == "Pad" and len(node.input) > 2 and node.input[2] and not self.never_negative(node.input[2]):
+            return False
         if node.op_type in _SIGN_KEEPING:
             return self.never_negative(node.input[0])
         return node.op_type in _SIGN_KEEPING_IF_ALL and all(self.never_negative(i) for i in node.input)
