@@ -2,7 +2,8 @@
 
 Run: python benchmarks/calibration_selection.py CHECKPOINT [--samples 64] [--split 2000] [--draws 5]
 CHECKPOINT is what `edge train` wrote. Ceilings of the chosen set, and of sets drawn at random with the same share of
-modality states, are held against those of the split, tensor by tensor, for every observer.
+modality states, are held against those of the split, tensor by tensor, for every observer. Then the model is quantized
+by the chosen set and by the whole split, and both are scored on the test split: paired, with intervals over recordings.
 """
 
 from __future__ import annotations
@@ -22,8 +23,12 @@ from edge.calibration.drawing import DrawConfig, SampleSource, draw_set, whole_s
 from edge.calibration.observers import Observer
 from edge.compress.quantize.activation_ranges import RangeFinder
 from edge.compress.quantize.config import QuantizeConfig
+from edge.compress.quantize.pt2e import quantize_static
+from edge.compress.scoring.evaluation import evaluate_by_recording
+from edge.compress.scoring.loss_intervals import paired_losses
 from edge.data.dataset_folder import load_split
 from edge.training.checkpoint import load_checkpoint
+from edge.training.fusion_task import FusionTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,9 +38,10 @@ if TYPE_CHECKING:
     from edge.calibration.dataset import CalibrationSet
     from edge.calibration.sample_tails import SampleRanges
     from edge.calibration.tensor_range import TensorRange
+    from edge.compress.scoring.recording_counts import RecordingCounts
     from edge.training.checkpoint import Checkpoint
 
-BATCH = 16
+BATCH, SCORED_AT_ONCE = 16, 100
 RESULT = Path(__file__).parent / "results" / "calibration_selection.json"
 
 
@@ -69,20 +75,27 @@ class Study:
         self.finder = RangeFinder(saved.model, examples, QuantizeConfig(), (*names, "present"))
         self.by_sample = self.finder.by_sample(whole_split(self.source, DrawConfig(), BATCH), split)[0]
         self.whole = self.finder.whole
+        self.model, self.examples = saved.model, examples
+        self.test, self.task = load_split(saved.manifest.dataset, "test"), FusionTask(saved.manifest.project.io)
 
     def ranges(self, draw: DrawConfig, observer: Observer = "minmax") -> dict[str, TensorRange]:
         """What the tensors do on a set; one that is chosen by ranges is chosen for this observer."""
+        return self.finder.ranges(self.drawn(draw, observer).batches(BATCH))
+
+    def drawn(self, draw: DrawConfig, observer: Observer) -> CalibrationSet:
+        """The set itself."""
 
         def measure(_: Iterable[tuple[NDArray[Any], ...]], __: int) -> tuple[list[SampleRanges], RangeMethod]:
             found = zip(self.by_sample, ceilings(self.whole, observer).values(), strict=True)
             return [replace(r, ceiling=c) for r, c in found], RangeMethod(observer=observer, percentile=99.99)
 
-        calibration: CalibrationSet = draw_set(self.source, draw, measure, BATCH)
-        return self.finder.ranges(calibration.batches(BATCH))
+        found: CalibrationSet = draw_set(self.source, draw, measure, BATCH)
+        return found
 
     def compare(self, observer: Observer, drawn: list[dict[str, TensorRange]]) -> dict[str, Any]:
         """Median and 95 % point of the tensors' errors, of the chosen set and of each drawn one."""
-        chosen = self.ranges(DrawConfig(samples=self.samples, selection="ranges"), observer)
+        draw = DrawConfig(samples=self.samples, selection="ranges")
+        chosen = self.ranges(draw, observer)
         near, *others = (self._errors(found, observer) for found in (chosen, *drawn))
         middle = np.median(np.array(others), 0)
         print(
@@ -90,7 +103,24 @@ class Study:
             f"{len(drawn)}: median {middle[0]:.2%}, p95 {middle[1]:.2%}",
             flush=True,
         )
-        return {"tensors": len(chosen), "chosen": near, "drawn": others}
+        lost = self._lost(observer, self.drawn(draw, observer).batches(BATCH))
+        print(f"  INT8 of the split - INT8 of the chosen, points: {lost}", flush=True)
+        return {"tensors": len(chosen), "chosen": near, "drawn": others, "lost": lost}
+
+    def _lost(self, observer: Observer, chosen: Iterable[tuple[NDArray[Any], ...]]) -> dict[str, Any]:
+        """Points that INT8 by the chosen set scores below INT8 by the whole split, in every state."""
+        whole = whole_split(self.source, DrawConfig(), BATCH)
+        before, after = (self._counts(observer, batches) for batches in (whole, chosen))
+        found = paired_losses(before, after, self.task.metric().points)
+        keys = ("estimate", "low", "high")
+        return {state: {key: round(getattr(of["score"], key), 3) for key in keys} for state, of in found.items()}
+
+    def _counts(self, observer: Observer, batches: Iterable[tuple[NDArray[Any], ...]]) -> RecordingCounts:
+        tensors = [tuple(torch.from_numpy(array) for array in batch) for batch in batches]
+        model = quantize_static(self.model, self.examples, tensors, QuantizeConfig(observer=observer))
+        counts = evaluate_by_recording(model, self.test, self.task, batch_size=SCORED_AT_ONCE).counts
+        assert counts is not None, "the task's metric is additive"
+        return counts
 
     def _errors(self, found: Mapping[str, TensorRange], observer: Observer) -> tuple[float, float]:
         agreement = agreement_of(ceilings(found, observer), ceilings(self.whole, observer), len(self.source.ids))
