@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from compression_table import compression_text
 
 from edge.report import read_report
 from edge.report.contents import ALL, SCORE
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 RESULTS = README.parent / "benchmarks" / "results"
-DEMO, RUNTIME = "demo-results", "runtime-results"
+DEMO, RUNTIME, COMPRESSION = "demo-results", "runtime-results", "compression-results"
 SIDES = {"edge": "edge", "ROS C++": "ROS C++", "ROS Python": "ROS Python", "embodied-sync": "embodied-sync"}
 HEADER = ("stage", "parameters", "MACs", "graph file", "latency p50", "score, all sensors", "worst state")
 
@@ -40,6 +41,8 @@ def main(
             read_result(results / name, "make bench") for name in ("synchronize.json", "preprocessing.json")
         )
         fill(readme, RUNTIME, runtime_text(matching, preprocessing))
+        quantizers = read_result(results / "compression.json", "make bench-compress")
+        fill(readme, COMPRESSION, compression_text(quantizers))
     except EdgeError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(error.exit_code) from error
