@@ -32,8 +32,8 @@ def compression_text(result: dict[str, Any]) -> str:
     first = models[0]
     data = f"{first['test_samples']:,} test samples of {first['recordings']:,} recordings, seeds: {seeds}"
     return (
-        f"{table}\n\nAgainst FP32, in the state where that side loses most, with the 95 % interval; {data}. Weights get "
-        f"{min(smaller):.2f} to {max(smaller):.2f} times smaller. All sides have the same trained models and samples."
+        f"{table}\n\nAgainst FP32, in the state where that side loses most, with the 95 % interval; {data}. Weights "
+        f"get {min(smaller):.2f} to {max(smaller):.2f} times smaller. All sides share models and samples."
     )
 
 

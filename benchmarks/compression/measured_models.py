@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pooled_branches
 import torch
 from pooled_branches import depthwise_net, transformer_net
 from safetensors.torch import load_file, save_file
@@ -45,6 +46,7 @@ class MeasuredModel:
         build: A fresh model, its weights drawn from torch's generator.
         fit: How it is trained; long enough to be a model worth quantizing, short enough for two cores.
         transformer: Peers that ask are told so.
+        code: Where its module is written, if here; weights are trained anew when that changes.
     """
 
     name: str
@@ -53,6 +55,7 @@ class MeasuredModel:
     build: Callable[[Project], nn.Module]
     fit: FitConfig
     transformer: bool = False
+    code: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,13 @@ def _pooled(make: Callable[..., nn.Module]) -> Callable[[Project], nn.Module]:
     return build
 
 
+_POOLED = Path(pooled_branches.__file__)
 _FIT = FitConfig(epochs=3, batch_size=64, learning_rate=3e-3)
 MODELS = (
     MeasuredModel("av-digits", "AV digits, the student (two ResNet branches)", _av_digits, _student, _FIT),
-    MeasuredModel("depthwise", "AV digits, two MobileNetV1 branches", _av_digits, _pooled(depthwise_net), _FIT),
+    MeasuredModel(
+        "depthwise", "AV digits, two MobileNetV1 branches", _av_digits, _pooled(depthwise_net), _FIT, code=_POOLED
+    ),
     MeasuredModel(
         "transformer",
         "AV digits, two ViT branches",
@@ -98,6 +104,7 @@ MODELS = (
         _pooled(transformer_net),
         FitConfig(epochs=4, batch_size=64, learning_rate=1e-3),
         transformer=True,
+        code=_POOLED,
     ),
     MeasuredModel(
         "street",
@@ -130,7 +137,7 @@ def train_or_load(
     config = measured.fit.model_copy(update={"seed": seed})
     torch.manual_seed(seed)
     module = measured.build(project)
-    path = cache / "weights" / f"{measured.name}-{seed}-{_key(project, config)}.safetensors"
+    path = cache / "weights" / f"{measured.name}-{seed}-{_key(measured, project, config)}.safetensors"
     if not path.is_file():
         _train(module, bench, config, say)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +178,10 @@ def _located(project: Project, folder: Path) -> Project:
     return project.model_copy(update={"data": data})
 
 
-def _key(project: Project, config: FitConfig) -> str:
+def _key(measured: MeasuredModel, project: Project, config: FitConfig) -> str:
     """Names what the weights depend on, apart from model and seed."""
     parts = [project.model_dump(mode="json", by_alias=True, exclude={"recipe", "train", "data"}), config.model_dump()]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    if measured.code is not None:
+        digest.update(measured.code.read_bytes())
+    return digest.hexdigest()[:12]

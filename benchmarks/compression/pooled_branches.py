@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 FUSED = 64
+# The config's 0.9997 is TensorFlow's share of the *old* statistics; to torch it means those of the last batch alone.
+BATCH_NORM_MOMENTUM = 0.1
 
 
 class PooledBranches(nn.Module):
@@ -48,6 +50,9 @@ class DepthwiseEncoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.net = MobileNetV1Model(MobileNetV1Config(num_channels=1, depth_multiplier=0.25, tf_padding=False))
+        for module in self.net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = BATCH_NORM_MOMENTUM
 
     def forward(self, signal: Tensor) -> Tensor:
         """`[B, 1, H, W]` to `[B, 256]`."""
