@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import torch
@@ -49,17 +48,35 @@ def taylor_importance(model: nn.Module, graph: ChannelGraph, losses: Losses) -> 
     Raises:
         DataError: There is no batch, or a loss is not finite or has no gradient.
     """
+    totals = first_order_changes(model, losses)
+    return {group.name: _normalised(_per_channel(group, totals)) for group in graph.groups}
+
+
+def first_order_changes(model: nn.Module, losses: Losses) -> dict[str, Tensor]:
+    """|w dL/dw| of every single weight, summed over the batches: what `taylor_importance` adds up by channel.
+
+    Args:
+        model: Not changed; a copy is differentiated in evaluation mode.
+        losses: As in `taylor_importance`.
+
+    Returns:
+        Parameter path to float64 of its shape; zeros where the loss does not depend on it.
+
+    Raises:
+        DataError: There is no batch, or a loss is not finite or has no gradient.
+    """
     copy = evaluation_copy(model).requires_grad_(True)
-    totals: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64))
+    parameters = dict(copy.named_parameters(remove_duplicate=False))
+    totals = {path: torch.zeros(p.shape, dtype=torch.float64) for path, p in parameters.items()}
     batches = 0
     for batches, loss in enumerate(losses(copy), start=1):
         _differentiate(copy, loss, batches)
-        for path, parameter in copy.named_parameters(remove_duplicate=False):
+        for path, parameter in parameters.items():
             if parameter.grad is not None:
-                totals[path] = totals[path] + (parameter.detach() * parameter.grad).abs().double().cpu()
+                totals[path] += (parameter.detach() * parameter.grad).abs().double().cpu()
     if not batches:
-        raise DataError("there is no batch to measure the channels' importance on", "give at least one batch")
-    return {group.name: _normalised(_per_channel(group, totals)) for group in graph.groups}
+        raise DataError("there is no batch to measure importance on", "give at least one batch")
+    return totals
 
 
 def _differentiate(model: nn.Module, loss: Tensor, batch: int) -> None:

@@ -83,7 +83,7 @@ class MeasuredLatency:
     """ONNX Runtime on this machine's CPU, one thread, in FP32, what is compared in turn.
 
     Args:
-        clock: Gives nanoseconds. By default those in which this thread computed, which is where ONNX Runtime's one thread
+        clock: Gives nanoseconds. By default those in which this thread computed, where ONNX Runtime's one thread
             works: what other processes took meanwhile is not in them.
     """
 

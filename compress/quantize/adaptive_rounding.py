@@ -48,13 +48,14 @@ class Reconstruction:
 
 
 def learn_rounding(task: Reconstruction, config: AdaptiveRounding) -> Tensor:
-    """The weight on its levels: each value is the level below or above the float one.
+    """The weight on its levels: each value is the level below or above the float one, and zero stays zero.
 
     Deterministic: batches are drawn by the seed of `config`.
     """
     scale, largest = task.layer.weight_scale, task.layer.largest
     below = (task.weight / scale).floor()
     rest = (task.weight / scale - below).clamp(0.01, 0.99)
+    moves = task.weight != 0  # zero is a level, and those of a 2:4 sparse weight must stay
     choice = torch.logit((rest + _OVERSHOOT) / _STRETCH).requires_grad_(True)
     nearest = max(task.error(task.layer.round_weight(task.weight)), torch.finfo(torch.float32).tiny)
     optimizer = torch.optim.Adam([choice], config.learning_rate)
@@ -62,13 +63,13 @@ def learn_rounding(task: Reconstruction, config: AdaptiveRounding) -> Tensor:
     with torch.enable_grad():
         for iteration in range(config.iterations):
             drawn = torch.randint(len(task.inputs), (config.batch,), generator=generator)
-            share = _share_above(choice)
+            share = _share_above(choice) * moves
             weight = (below + share).clamp(-largest, largest) * scale
             error = (task.compute(task.inputs[drawn], weight) - task.targets[drawn]).square().mean() / nearest
             optimizer.zero_grad()
             (error + _push(share, iteration / config.iterations)).backward()
             optimizer.step()
-    return (below + (_share_above(choice.detach()) >= 0.5)).clamp(-largest, largest) * scale
+    return (below + moves * (_share_above(choice.detach()) >= 0.5)).clamp(-largest, largest) * scale
 
 
 def _share_above(choice: Tensor) -> Tensor:

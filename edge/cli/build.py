@@ -31,7 +31,12 @@ def build(
     optimization_level: Annotated[
         int | None, typer.Option("--optimization-level", min=0, max=5, help="0 builds fastest, 5 searches longest.")
     ] = None,
-    sparse: Annotated[bool, typer.Option("--sparse", help="Allow kernels for 2:4 sparse weights.")] = False,
+    sparse: Annotated[
+        bool | None,
+        typer.Option(
+            "--sparse/--no-sparse", help="Allow 2:4 sparse kernels; by default where the bundle has weights so."
+        ),
+    ] = None,
     dla_core: Annotated[
         int | None, typer.Option("--dla-core", min=0, max=1, help="Run what can on this DLA core, the rest on the GPU.")
     ] = None,
@@ -76,7 +81,7 @@ def build(
     else:
         console = Console()
         console.print(signature_line(opened.signature), markup=False, highlight=False, soft_wrap=True)
-        console.print(_table(engine, host))
+        console.print(_table(opened, engine, host))
         for line in _what_runs(opened, host, cache, engine):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     _demand(engine)
@@ -140,9 +145,11 @@ def _as_json(bundle: Bundle, engine: BoardEngine) -> dict[str, Any]:
     }
 
 
-def _table(engine: BoardEngine, host: BoardHost) -> Table:
+def _table(bundle: Bundle, engine: BoardEngine, host: BoardHost) -> Table:
     from rich.markup import escape
     from rich.table import Table
+
+    from edge.compile.board.sparse_choice import sparsity_of
 
     record, verified = engine.record, engine.verified
     table = Table(title=escape(f"{engine.dialect} for {host.title}"), show_header=False)
@@ -154,6 +161,10 @@ def _table(engine: BoardEngine, host: BoardHost) -> Table:
     table.add_row("build", f"{record.engine_bytes / 1e6:.1f} MB in {record.build_seconds:.0f} s{peak}")
     table.add_row("declared", _shares(record.declared))
     table.add_row("proved", _shares(record.proved or {}))
+    sparsity = sparsity_of(bundle)
+    if sparsity is not None:
+        allowed = "allowed" if record.key.flags.get("sparse_weights") else "not allowed"
+        table.add_row("sparsity", f"{sparsity}; sparse kernels {allowed}, their gain not measured")
     table.add_row("goldens", f"largest deviation {verified.deviation:.2e}, allowed {verified.allowed:.0e}")
     for note in engine.notes:
         table.add_row("note", escape(note))

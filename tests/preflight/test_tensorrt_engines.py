@@ -18,8 +18,11 @@ from edge.compile.tensorrt.network import ParserError, parse_network
 from edge.compress.export import check_graph, run_graph
 from edge.compress.precision_plan import PrecisionPlan
 from edge.compress.quantize.half_regions import write_half
+from edge.compress.sparsify.onnx_weights import sparse_layers
+from edge.compress.sparsify.pattern import two_of_four
 from edge.runtime.engine_key import ShapeRange
 from edge.runtime.errors import ConfigError, GateError
+from tests.edge.compile.precision.pair_graphs import PairGraph
 from tests.preflight.conftest import STREET_SHAPES, compile_forms
 
 if TYPE_CHECKING:
@@ -31,8 +34,10 @@ SIX = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
 EVERYWHERE = PrecisionPlan.int8()
 
 
-def engine_bytes(library: TensorRTLibrary, graph: onnx.ModelProto, capability: str = "8.6") -> int:
-    config = EngineConfig(compute_capability=capability)
+def engine_bytes(
+    library: TensorRTLibrary, graph: onnx.ModelProto, capability: str = "8.6", *, sparse_weights: bool | None = None
+) -> int:
+    config = EngineConfig(compute_capability=capability, sparse_weights=sparse_weights)
     return len(build_engine(parse_network(library, graph.SerializeToString(), config), config).plan)
 
 
@@ -173,3 +178,16 @@ def test_the_build_takes_no_more_memory_than_planned(reference: Compiled, librar
         compiled = compile_graph(library, graph.SerializeToString(), config, PrecisionPlan())
         assert compiled.engine.peak_bytes is not None
         assert 10 << 20 < compiled.engine.peak_bytes < compiled.memory.total
+
+
+def test_sparse_kernels_are_picked_on_the_device_and_not_here(library: TensorRTLibrary) -> None:
+    """TensorRT-RTX takes the flag and a 2:4 sparse graph; nothing in the engine's size tells of it before a device."""
+    made = PairGraph(shape=(1, 256, 14, 14))
+    kernel = made.int8_weight("w", 256, 256, 3, 3)
+    levels = made.constants["w.levels"]
+    made.constants["w.levels"] = np.where(two_of_four(np.abs(levels.astype(np.float64))), levels, 0).astype(np.int8)
+    made.add("Conv", [made.quantized("x"), kernel], "y", "stem", pads=[1, 1, 1, 1])
+    graph = made.model("y")
+    assert sparse_layers(graph) == {"stem": True}
+    sizes = [engine_bytes(library, graph, sparse_weights=allowed) for allowed in (False, True)]
+    assert sizes[0] == sizes[1]

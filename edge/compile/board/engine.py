@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.compile.board.graph_choice import choose_graph
 from edge.compile.board.graph_compiler import compile_graph
+from edge.compile.board.sparse_choice import with_sparse_choice
 from edge.compile.board.verification import verify_plan
 from edge.compile.precision.layer_precision import PrecisionReport
 from edge.compile.precision.proved_in_engine import proved_precision
@@ -117,10 +118,12 @@ def engine_of(
         compiler: Makes the engine.
 
     Raises:
+        ConfigError: Sparse kernels are asked for, and the graph or the device is not for them.
         GateError: Layers fall short of the bundle's precision plan, as declared or as proved.
         BundleError: The cache is damaged or not this user's.
         ModelError: TensorRT does not take the graph, does not build, or does not run the engine.
     """
+    config = with_sparse_choice(config, bundle, host.device.compute_capability)
     chosen = choose_graph(bundle, host, dialect, typed=config.regime == "typed")
     graph = bundle.graph(chosen)
     key = host.key(graph, bundle.model_io, config.flags())

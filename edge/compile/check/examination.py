@@ -8,6 +8,7 @@ from edge.compile.check.board_steps import check_dla, check_memory, check_versio
 from edge.compile.check.compiler_steps import build_engines, check_precision, parse_graph
 from edge.compile.check.graph_steps import check_graphs, check_kernels, check_operators, run_graphs
 from edge.compile.check.report import CheckReport, CheckStep
+from edge.compile.check.sparsity import check_sparsity
 from edge.compile.check.step import run_step, skipped
 from edge.compile.check.torch_steps import build_program, check_coverage
 
@@ -77,5 +78,6 @@ def _steps(
     yield "engine build", lambda: build_engines(subject, target, capabilities)
     yield "precision", precision
     yield "kernels", lambda: check_kernels(subject, target)
+    yield "2:4 sparsity", lambda: check_sparsity(subject, target)
     yield "DLA", lambda: check_dla(subject, target)
     yield "memory", lambda: check_memory(subject, target)

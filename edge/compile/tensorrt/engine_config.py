@@ -21,7 +21,7 @@ class EngineConfig(BaseModel):
         fp16: In the untyped regime, whether layers that are not quantized may run in FP16.
         workspace_mib: Bound of the memory for temporaries; None leaves it to TensorRT (all of the device's).
         optimization_level: 0 to 5; None leaves TensorRT's default of 3.
-        sparse_weights: Whether 2:4 sparse kernels may be used.
+        sparse_weights: Whether 2:4 sparse kernels may be used; None: where a bundle says that its graph is so.
         dla_core: Runs what can on this DLA core, the rest on the GPU.
         compute_capability: Builds for this device, such as `8.6`; None for the one that is here. TensorRT-RTX only.
         profiles: Ranges of the inputs that are not fixed in the graph.
@@ -33,7 +33,7 @@ class EngineConfig(BaseModel):
     fp16: bool = True
     workspace_mib: int | None = Field(None, ge=1)
     optimization_level: int | None = Field(None, ge=0, le=5)
-    sparse_weights: bool = False
+    sparse_weights: bool | None = None
     dla_core: int | None = Field(None, ge=0, le=1)
     compute_capability: str | None = Field(None, pattern=r"^\d{1,2}\.\d$")
     profiles: dict[str, ShapeRange] = {}

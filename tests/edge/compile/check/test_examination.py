@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 STEPS = (
     *("versions", "ONNX", "ONNX Runtime", "operators", "TensorRT parser", "Torch-TensorRT coverage"),
-    *("Torch-TensorRT engine", "engine build", "precision", "kernels", "DLA", "memory"),
+    *("Torch-TensorRT engine", "engine build", "precision", "kernels", "2:4 sparsity", "DLA", "memory"),
 )
 ORIN = open_target("orin-nano-8gb")
 

@@ -12,7 +12,7 @@ from edge.runtime.engine_key import ShapeRange
 
 
 def test_flags_are_what_was_chosen_without_profiles_and_device() -> None:
-    assert EngineConfig().flags() == {"regime": "auto", "fp16": True, "sparse_weights": False}
+    assert EngineConfig().flags() == {"regime": "auto", "fp16": True}
     ranges = {"x": ShapeRange.fixed((1, 3))}
     config = EngineConfig(
         regime="typed",
