@@ -8,7 +8,7 @@ import numpy as np
 
 from edge.compress.quantize.onnx_graph import OnnxGraph, attribute
 from edge.compress.quantize.placement_rules import Kind
-from edge.compress.quantize.zero_pads import zero_pads
+from edge.compress.quantize.zero_pads import zero_padding
 
 if TYPE_CHECKING:
     import onnx
@@ -45,7 +45,7 @@ def kind_of(graph: OnnxGraph, node: onnx.NodeProto) -> Kind:
     if node.op_type == "Gather":
         return kind if _picks_one(graph, node) else Kind.OTHER
     if node.op_type == "Pad":
-        return Kind.SAME_SCALE if zero_pads(graph, node) is not None else Kind.OTHER
+        return Kind.SAME_SCALE if zero_padding(graph, node) is not None else Kind.OTHER
     if node.op_type == "Resize":
         mode = next((a.s for a in node.attribute if a.name == "mode"), b"nearest")
         return kind if mode in (b"nearest", b"linear") else Kind.OTHER

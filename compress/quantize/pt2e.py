@@ -51,7 +51,23 @@ def quantize_static(
         DataError: `calibration` is empty, of another shape or dtype than the example inputs, or too small for adaptive
             rounding, or an activation is NaN or infinite.
     """
-    config = config or QuantizeConfig()
+    return convert_static(prepare_static(model, example_inputs, calibration, config or QuantizeConfig()))
+
+
+def prepare_static(
+    model: nn.Module,
+    example_inputs: tuple[Tensor, ...],
+    calibration: Iterable[tuple[Tensor, ...]],
+    config: QuantizeConfig,
+) -> GraphModule:
+    """The first half of `quantize_static`: a float graph whose observers have their scales, its weights mended.
+
+    Here it can be tuned (`edge.compress.quantize.tuning.tuned_graph`); then `convert_static` makes it INT8.
+
+    Raises:
+        ModelError: As `quantize_static`.
+        DataError: As `quantize_static`.
+    """
     batches = list(calibration)
     if not batches:
         raise DataError("the calibration set is empty", "calibrate with at least one sample of the train split")
@@ -61,9 +77,16 @@ def quantize_static(
     with quiet(), torch.no_grad():
         if config.equalize != "off":
             equalize_layers(exported, batches, config.equalize)
-        prepared = prepare_pt2e(exported, quantizer)
+        prepared: GraphModule = prepare_pt2e(exported, quantizer)
         observe(prepared, batches)
-        rounded = _mend(prepared, batches, config)
+        prepared.meta[ROUNDED] = _mend(prepared, batches, config)
+    return prepared
+
+
+def convert_static(prepared: GraphModule) -> GraphModule:
+    """Puts Q/DQ pairs where a prepared graph's observers stand, with their scales, and rounds the weights."""
+    rounded = prepared.meta[ROUNDED]
+    with quiet(), torch.no_grad():
         converted: GraphModule = convert_pt2e(prepared)
     converted.meta[ROUNDED] = rounded
     return converted

@@ -24,7 +24,7 @@ UNPADDED = 2  # leading dimensions, batch and channels, that no convolution pads
 def merge_zero_pads(graph: OnnxGraph) -> None:
     """Lets convolutions pad for themselves, in place, where a pad of zeros stands before their Q."""
     for pad in [n for n in graph.nodes if n.op_type == "Pad"]:
-        amounts = zero_pads(graph, pad)
+        amounts = zero_padding(graph, pad)
         if amounts is None or not _pads_space_only(amounts):
             continue
         for quantize in _readers(graph, pad):
@@ -32,7 +32,7 @@ def merge_zero_pads(graph: OnnxGraph) -> None:
                 _merge(graph, pad, quantize, amounts)
 
 
-def zero_pads(graph: OnnxGraph, node: onnx.NodeProto) -> list[int] | None:
+def zero_padding(graph: OnnxGraph, node: onnx.NodeProto) -> list[int] | None:
     """What a `Pad` adds before and behind each dimension; None where that is not zeros, or is computed."""
     mode = next((a.s for a in node.attribute if a.name == "mode"), b"constant")
     amounts, value, axes = (*node.input[1:4], "", "", "")[:3]

@@ -1,0 +1,94 @@
+"""The samples that tuning does not learn from, and what a model's loss is on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from edge.compress.distill.lesson import Lesson
+from edge.compress.samples import draw_present, mask_modalities
+from edge.runtime.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edge.compress.quantize.tuning.config import TuneConfig
+    from edge.compress.samples import SampleSet
+    from edge.compress.scoring.task import Task
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class DividedSplit:
+    """A training split in two.
+
+    Attributes:
+        learning: What is trained on.
+        judging: What is held back.
+        by_recording: Whether no recording is in both: samples of one resemble each other, and would let a model pass
+            that has learned them by heart.
+    """
+
+    learning: SampleSet
+    judging: SampleSet
+    by_recording: bool
+
+
+def divide_split(data: SampleSet, share: float, seed: int) -> DividedSplit:
+    """Holds back recordings drawn by the seed until they are `share` of the samples; of one recording, samples.
+
+    Raises:
+        DataError: It is no training split, or has one sample.
+    """
+    if data.split != "train":
+        raise DataError(f"asked to tune on the '{data.split}' split", "pass the train split")
+    if len(data) < 2:
+        raise DataError("tuning has one training sample", "give it two or more: some are held back")
+    several = len(set(data.recordings)) > 1
+    groups = data.recordings if several else data.ids
+    held = _drawn(groups, max(1, round(share * len(data))), seed)
+    parts = ([i for i, group in enumerate(groups) if (group in held) is side] for side in (False, True))
+    learning, judging = (data.subset(rows) for rows in parts)
+    return DividedSplit(learning, judging, several)
+
+
+def _drawn(groups: tuple[str, ...], samples: int, seed: int) -> set[str]:
+    """Groups that have that many samples or some more; at least one is left out."""
+    names = list(dict.fromkeys(groups))
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
+    held: set[str] = set()
+    for place in order[:-1]:
+        held.add(names[place])
+        if sum(group in held for group in groups) >= samples:
+            break
+    return held
+
+
+class HeldBackLoss:
+    """The loss by parts on held-back samples, under one draw of modality dropout.
+
+    Args:
+        teacher: In eval mode.
+        data: The samples.
+        task: Its loss, and how outputs are read.
+        config: What is learned.
+    """
+
+    def __init__(self, teacher: nn.Module, data: SampleSet, task: Task, config: TuneConfig) -> None:
+        self._teacher, self._data, self._task, self._config = teacher, data, task, config
+
+    def parts(self, model: nn.Module) -> dict[str, float]:
+        """Weighted parts, means over the samples."""
+        lesson = Lesson(model, self._teacher, self._task, self._config.distill.whole, (), {}, {})
+        generator = torch.Generator().manual_seed(self._config.fit.seed)
+        sums: dict[str, float] = {}
+        with torch.no_grad():
+            for inputs, targets in self._data.batches(_BATCH):
+                count, dropout = len(inputs[0]), self._config.fit.modality_dropout
+                present = draw_present(count, len(inputs), dropout, generator)
+                for name, part in lesson.parts(mask_modalities(inputs, present), targets).items():
+                    sums[name] = sums.get(name, 0.0) + float(part) * count
+        return {name: total / len(self._data) for name, total in sums.items()}
