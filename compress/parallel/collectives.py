@@ -13,6 +13,7 @@ import torch
 from torch import distributed
 
 from edge.compress.parallel.ranks import current_ranks
+from edge.compress.parallel.retold import ToldError
 from edge.runtime.errors import DataError, EdgeError
 
 if TYPE_CHECKING:
@@ -83,14 +84,28 @@ def spread(items: Sequence[Item], work: Callable[[Item], Any]) -> list[Any]:
     """
     ranks = current_ranks()
     done, failure = _attempt(items[ranks.rank :: ranks.world], work)
-    parts = gather_values({"results": done, "failure": None if failure is None else [failure.problem, failure.remedy]})
+    told = None if failure is None else ToldError.of(failure).model_dump()
+    parts = gather_values({"results": done, "failure": told})
     if failure is not None:
         raise failure
     for rank, part in enumerate(parts):
         if part["failure"] is not None:
-            problem, remedy = part["failure"]
-            raise DataError(f"{problem} (on rank {rank})", remedy)
+            raise ToldError.model_validate(part["failure"]).retold(rank)
     return [parts[i % ranks.world]["results"][i // ranks.world] for i in range(len(items))]
+
+
+def first_alone(work: Callable[[], Any]) -> Any:
+    """What `work` gives on the first rank, on every rank; the others wait until it is done.
+
+    For what one process must do for all: drawing, writing, timing. What it wrote, the others may read afterwards.
+
+    Args:
+        work: Gives what JSON can hold.
+
+    Raises:
+        EdgeError: What `work` raised, on all ranks.
+    """
+    return spread([None], lambda _: work())[0]
 
 
 def _attempt(items: Sequence[Item], work: Callable[[Item], Any]) -> tuple[list[Any], EdgeError | None]:

@@ -42,7 +42,8 @@ def average_gradients(model: nn.Module) -> None:
     used, *gradients = averaged.split([len(trained), *(p.numel() for p in trained)])
     for parameter, gradient, seen in zip(trained, gradients, used.tolist(), strict=True):
         if seen:
-            parameter.grad = gradient.reshape(parameter.shape).to(parameter.dtype)
+            # Laid out as the parameter is, channels last or not: fused optimizers walk both in the order of memory.
+            parameter.grad = torch.empty_like(parameter).copy_(gradient.reshape(parameter.shape))
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Processes that share one job, started by `torchrun` or `accelerate launch`, or not at all: one alone is 0 of 1."""
+"""Processes that share one job, started by `torchrun` or `accelerate launch`, or not at all: one alone is 0 of 1.
+
+torch is imported when it is needed: how a process was launched can be asked without it.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from torch import distributed
-
 from edge.runtime.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from torch._C._distributed_c10d import Store
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,16 @@ def current_ranks() -> Ranks:
     Raises:
         ConfigError: It was launched as one of several and has not joined, or the group cannot move CPU tensors.
     """
-    if distributed.is_available() and distributed.is_initialized():
+    from torch import distributed
+
+    if _has_group():
         if "gloo" not in str(distributed.get_backend_config()):
             raise ConfigError(
                 f"the processes are joined by '{distributed.get_backend()}', which moves no CPU tensors",
                 "join with backend 'gloo' or 'cpu:gloo,cuda:nccl'; with Accelerate: PartialState(cpu=True)",
             )
         return Ranks(distributed.get_rank(), distributed.get_world_size())
-    launched = _launched()
+    launched = launched_ranks()
     if launched.world > 1:
         raise ConfigError(
             f"this is process {launched.rank} of {launched.world} and it has not joined the others",
@@ -72,22 +77,61 @@ def joined_ranks(timeout_s: float = 1800.0) -> Iterator[Ranks]:
     Raises:
         ConfigError: The launcher's variables are incomplete or wrong.
     """
-    if (distributed.is_available() and distributed.is_initialized()) or _launched().world == 1:
+    if _has_group() or launched_ranks().world == 1:
         yield current_ranks()
         return
-    try:
-        distributed.init_process_group("gloo", timeout=timedelta(seconds=timeout_s))
-    except (ValueError, RuntimeError) as error:
-        problem = f"the processes cannot be joined ({first_line(error)})"
-        raise ConfigError(problem, "launch them with torchrun") from error
+    join_group(timeout_s)
     try:
         yield current_ranks()
     finally:
+        leave_group()
+
+
+def join_group(timeout_s: float) -> Store:
+    """Makes the group of the launched processes, by gloo, and hands back the store that they met in.
+
+    The store outlives the group: what one process writes there the others can read when the group is broken.
+
+    Args:
+        timeout_s: How long one rank waits for another before it gives up.
+
+    Raises:
+        ConfigError: The launcher's variables are incomplete or wrong.
+    """
+    from torch import distributed
+    from torch.distributed.rendezvous import rendezvous
+
+    limit = timedelta(seconds=timeout_s)
+    store: Store
+    try:
+        store, rank, world = next(iter(rendezvous("env://", timeout=limit)))
+        distributed.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=limit)
+    except (ValueError, RuntimeError) as error:
+        problem = f"the processes cannot be joined ({first_line(error)})"
+        raise ConfigError(problem, "launch them with torchrun") from error
+    return store
+
+
+def leave_group() -> None:
+    """Leaves the group, if there is one; ranks that wait for this one in it are woken by an error."""
+    from torch import distributed
+
+    if _has_group():
         distributed.destroy_process_group()
 
 
-def _launched() -> Ranks:
-    """What the launcher says of this process."""
+def _has_group() -> bool:
+    from torch import distributed
+
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def launched_ranks() -> Ranks:
+    """What the launcher says of this process; 0 of 1 where there was none.
+
+    Raises:
+        ConfigError: Its variables are no numbers.
+    """
     found = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE")}
     if None in found.values():
         return Ranks()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import distributed
 
-from edge.compress.parallel.collectives import gather_arrays, gather_values, spread
+from edge.compress.parallel.collectives import first_alone, gather_arrays, gather_values, spread
 from edge.compress.parallel.ranks import Ranks, current_ranks, joined_ranks
 from edge.runtime.errors import ConfigError, DataError
 from tests.compress.parallel import two_ranks
@@ -85,6 +85,14 @@ def test_scales_of_shared_out_samples_are_exactly_those_of_one_process(two: list
 
 
 @pytest.mark.integration
+def test_what_is_known_of_each_sample_is_that_of_one_process(two: list[Outcome], one: Outcome) -> None:
+    largest = [max(r["peaks"]) / min(p for p in r["peaks"] if p) for r in one[0]["by_sample"]]
+    assert max(largest) > 100, "magnitudes spread over octaves that one rank's samples do not reach"
+    for values, _ in two:
+        assert values["by_sample"] == one[0]["by_sample"]
+
+
+@pytest.mark.integration
 def test_what_goes_between_processes_arrives_whole_and_in_order(two: list[Outcome]) -> None:
     for values, _ in two:
         assert values["exchanged"] | {"refused": None} == {
@@ -94,6 +102,7 @@ def test_what_goes_between_processes_arrives_whole_and_in_order(two: list[Outcom
             "max": [1, 0],
             "spread": [[i * i, i % 2] for i in range(7)],
             "nothing": [],
+            "first": [0, "of the first"],
             "refused": None,
         }
 
@@ -101,10 +110,23 @@ def test_what_goes_between_processes_arrives_whole_and_in_order(two: list[Outcom
 @pytest.mark.integration
 def test_a_fault_on_one_rank_is_told_by_all_and_keeps_none_waiting(two: list[Outcome]) -> None:
     for rank, (values, _) in enumerate(two):
-        spreading, kinds, batch = values["exchanged"]["refused"]
-        assert spreading == f"item 3 is wrong{'' if rank else ' (on rank 1)'}; leave it out"
+        spreading, first, kinds, batch = values["exchanged"]["refused"]
+        assert spreading == f"2: item 3 is wrong{'' if rank else ' (on rank 1)'}; leave it out"
+        assert first == f"3: too much is lost{' (on rank 0)' if rank else ''}; train longer"
         assert "<f4 with 1 axes, <f8 with 1 axes" in kinds
         assert "a batch of 3 gives 2 processes less than two rows each" in batch
+
+
+@pytest.mark.integration
+def test_a_group_that_accelerate_made_is_used_and_left_alone() -> None:
+    pytest.importorskip("accelerate")
+    script = Path(two_ranks.__file__).with_name("accelerated_job.py")
+    launch = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")
+    command = [sys.executable, *launch, str(script)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[[0, 2, 0], [1, 2, 1]] 2\n"
 
 
 @given(st.integers(0, 50), st.integers(1, 9))
@@ -121,6 +143,7 @@ def test_one_process_alone_keeps_what_it_has() -> None:
         assert not distributed.is_initialized()
     assert spread("abc", str.upper) == ["A", "B", "C"]
     assert gather_values({"a": [1, None]}) == [{"a": [1, None]}]
+    assert first_alone(lambda: None) is None
 
 
 def test_a_launched_process_that_has_not_joined_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,15 +22,24 @@ from edge.calibration.observers import Observer
 from edge.compress.distill.config import BranchConfig, DistillConfig
 from edge.compress.distill.teaching import teach
 from edge.compress.fitting import FitConfig, fit
-from edge.compress.parallel.collectives import gather_arrays, gather_values, max_over_ranks, spread, sum_over_ranks
+from edge.compress.parallel.collectives import (
+    first_alone,
+    gather_arrays,
+    gather_values,
+    max_over_ranks,
+    spread,
+    sum_over_ranks,
+)
 from edge.compress.parallel.ranks import Ranks, joined_ranks
+from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.quantize.observation import observe
 from edge.compress.quantize.observers import ActivationObserver
 from edge.compress.quantize.placement import PlacementQuantizer
 from edge.compress.quantize.pt2e import export_float
 from edge.compress.quantize.rank_merging import merge_ranges
+from edge.compress.quantize.shared_ranges import SharedRangeFinder
 from edge.compress.samples import SampleSet
-from edge.runtime.errors import ConfigError, EdgeError
+from edge.runtime.errors import ConfigError, EdgeError, GateError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +54,7 @@ SAMPLES = 64
 class Camera(nn.Module):
     """Two branches, batch normalisation over a map and over a vector, two classes.
 
+    The last convolution has several channels and a kernel larger than one: in training its weight lies channels last.
     No bias stands before a normalisation with nothing but a mean between: its gradient is zero but for rounding, which
     AdamW would blow up to a step.
     """
@@ -52,7 +62,7 @@ class Camera(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.branches = nn.ModuleDict({name: nn.Conv2d(1, width, 3, padding=1) for name in ("image", "sound")})
-        self.mix = nn.Sequential(nn.BatchNorm2d(2 * width), nn.ReLU(), nn.Conv2d(2 * width, width, 1, bias=False))
+        self.mix = nn.Sequential(nn.BatchNorm2d(2 * width), nn.ReLU(), nn.Conv2d(2 * width, width, 3, bias=False))
         self.head = nn.Sequential(nn.BatchNorm1d(width, momentum=None), nn.Linear(width, 2))
         self.unused = nn.Linear(2, 2)
 
@@ -118,6 +128,18 @@ def scales(ranks: Ranks) -> dict[str, list[float]]:
     return {kind: [_scale(observer, kind) for observer in watched] for kind in OBSERVERS}
 
 
+def by_sample() -> list[dict[str, Any]]:
+    """What is known of each sample of every tensor; later samples are larger, so that ranks see other magnitudes."""
+    growing = torch.linspace(0.1, 40, SAMPLES).reshape(-1, 1, 1, 1)
+    tensors = [*(t * growing for t in samples().inputs), torch.ones(SAMPLES, 2)]
+    finder = SharedRangeFinder(model(4, seed=1).eval(), tuple(t[:2] for t in tensors), QuantizeConfig())
+    found, _ = finder.by_sample(zip(*([b.numpy() for b in t.split(5)] for t in tensors), strict=True), SAMPLES)
+    return [
+        {"peaks": r.peaks.tolist(), "counts": r.counts.tolist(), "edges": r.edges.tolist(), "ceiling": r.ceiling}
+        for r in found
+    ]
+
+
 def _scale(observer: ActivationObserver, kind: Observer) -> float:
     observer.observer = kind
     return float(observer.calculate_qparams()[0])
@@ -133,28 +155,33 @@ def exchanged(ranks: Ranks) -> dict[str, Any]:
         "max": max_over_ranks(torch.tensor([ranks.rank, -ranks.rank])).tolist(),
         "spread": spread(range(7), lambda item: [item * item, ranks.rank]),
         "nothing": spread([], lambda item: item),
+        "first": first_alone(lambda: [ranks.rank, "of the first"]),
         "refused": refusals(ranks) if ranks.world > 1 else [],
     }
 
 
 def refusals(ranks: Ranks) -> list[str]:
-    """What a fault on rank 1 alone says on every rank."""
+    """What a fault on one rank alone says on every rank, after the exit code."""
 
     def failing(item: int) -> int:
         if item == 3:
             raise ConfigError("item 3 is wrong", "leave it out")
         return item
 
+    def refusing() -> None:
+        raise GateError("too much is lost", "train longer")
+
     said = []
     for attempt in (
         lambda: spread(range(5), failing),
+        lambda: first_alone(refusing),
         lambda: gather_arrays(np.zeros(2, np.float32 if ranks.rank else np.float64)),
         lambda: fit(Camera(4), samples(), lambda x, _t: x[0].sum(), FIT.model_copy(update={"batch_size": 3})),
     ):
         try:
             attempt()
         except EdgeError as error:
-            said.append(str(error))
+            said.append(f"{error.exit_code}: {error}")
     return said
 
 
@@ -163,6 +190,7 @@ def work(ranks: Ranks) -> tuple[dict[str, Any], dict[str, Tensor]]:
     fitted, losses = trained(ranks)
     student, parts = taught()
     values = {"losses": losses, "parts": parts, "scales": scales(ranks), "exchanged": exchanged(ranks)}
+    values["by_sample"] = by_sample()
     weights = {f"fitted.{k}": v for k, v in fitted.state_dict().items()}
     weights |= {f"taught.{k}": v for k, v in student.state_dict().items()}
     return values, {name: tensor.contiguous() for name, tensor in weights.items()}

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from edge.cli import app, main
 from edge.runtime.engine_cache import EngineCache
-from edge.runtime.errors import BundleError, GateError, MissingDependencyError
+from edge.runtime.errors import BundleError, ConfigError, GateError, MissingDependencyError
 from tests.edge.simulated_host import changed, packed
 
 if TYPE_CHECKING:
@@ -70,16 +70,31 @@ def test_json_holds_the_record_and_the_goldens(int8_bundle: Bundle) -> None:
 
 
 def test_options_reach_the_compiler(int8_bundle: Bundle, compiler: SimulatedCompiler) -> None:
-    options = ["--workspace", 300, "--optimization-level", 2, "--sparse", "--dla-core", 1, "--typed"]
+    options = ["--workspace", 300, "--optimization-level", 2, "--no-sparse", "--dla-core", 1, "--typed"]
     done = edge_build(int8_bundle, *options, "--dialect", "s8", "--json")
     assert done.exit_code == 0, done.output
     (config,) = compiler.builds
-    assert (config.workspace_mib, config.optimization_level, config.sparse_weights) == (300, 2, True)
+    assert (config.workspace_mib, config.optimization_level, config.sparse_weights) == (300, 2, False)
     assert (config.dla_core, config.regime) == (1, "typed")
     assert json.loads(done.stdout)["record"]["key"]["flags"] == config.flags()
     assert edge_build(int8_bundle, "--dla-core", 2).exit_code == 2
     assert edge_build(int8_bundle, "--again").exit_code == 0
     assert len(compiler.builds) == 2
+
+
+def test_sparse_kernels_are_allowed_where_the_bundle_has_sparse_layers(
+    sparse_bundle: Bundle, int8_bundle: Bundle, compiler: SimulatedCompiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    done = edge_build(sparse_bundle)
+    told = "sparsity sparse 2:4: 2 of 3 layers; sparse kernels {}, their gain not measured"
+    assert done.exit_code == 0 and told.format("allowed") in lines(done.stdout)
+    assert told.format("not allowed") in lines(edge_build(sparse_bundle, "--no-sparse").stdout)
+    assert "sparsity" not in edge_build(int8_bundle).stdout
+    assert [config.sparse_weights for config in compiler.builds] == [True, False, False]
+    asked = edge_build(int8_bundle, "--sparse")
+    assert isinstance(asked.exception, ConfigError)
+    assert "is 2:4 sparse, as its stages tell; compress it with a `sparsify` stage" in str(asked.exception)
 
 
 def test_what_run_takes_instead_is_said(int8_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

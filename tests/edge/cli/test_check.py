@@ -90,7 +90,7 @@ def test_a_good_model_ends_with_0_and_a_summary(good: Path) -> None:
     done = run(good, *BOARD)
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("good.onnx (onnx) for Jetson Orin Nano 8 GB, JetPack 6.2, TensorRT 10.3.0")
-    assert done.stdout.rstrip().endswith("8 passed, 4 noted: ready.")
+    assert done.stdout.rstrip().endswith("8 passed, 5 noted: ready.")
     for words in ("versions", "TensorRT-RTX 1.7.1.116 built for 8.6", "8.6 stands in for 8.7", "precision", "memory"):
         assert words in done.stdout
     assert "no engine for the target" in " ".join(done.stdout.split())
@@ -131,7 +131,7 @@ def test_json_is_whole_and_alone_on_stdout(good: Path, odd: Path, fails: bool) -
     report = CheckReport.model_validate(told)
     assert (told["schema"], told["target"], told["jetpack"], told["tensorrt"]) == (1, "orin-nano-8gb", "6.2", "10.3.0")
     assert (told["subject"], told["kind"]) == ("odd.onnx" if fails else "good.onnx", "onnx")
-    assert len(report.steps) == 12
+    assert len(report.steps) == 13
     assert set(told["steps"][0]) == {"name", "status", "detail", "remedy", "findings", "facts"}
     assert report.precision is not None and report.precision.evidence == "declared"
     assert report.notes == (STAND_IN_NOTE,)
