@@ -13,7 +13,7 @@ from edge.compress.gates.verdicts import refuse_unknown_limits
 from edge.compress.recipe_errors import describe_recipe_error
 from edge.compress.stages.judging import judged_stage, unless_refused
 from edge.compress.stages.origin import stage_seed
-from edge.compress.stages.stage import DistillStage, PruneStage, QuantizeStage, apply_stage
+from edge.compress.stages.stage import DistillStage, PruneStage, QuantizeStage, SparsifyStage, apply_stage
 from edge.runtime.config_file import read_yaml
 from edge.runtime.errors import ConfigError
 
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from edge.compress.stages.stage import Artifact, CompressionContext, StageConfig
     from edge.compress.stages.store import StageStore
 
-Stage = Annotated[DistillStage | PruneStage | QuantizeStage, Field(discriminator="stage")]
+Stage = Annotated[DistillStage | PruneStage | SparsifyStage | QuantizeStage, Field(discriminator="stage")]
+
+_ONCE = (SparsifyStage.order, QuantizeStage.order)  # a second one would find nothing left to do
 
 
 class Recipe(BaseModel):
@@ -49,10 +51,10 @@ class Recipe(BaseModel):
             if name == "teacher" or names.count(name) > 1:
                 raise ValueError(f"two stages are called '{name}'; give each a `name` of its own, and none 'teacher'")
         for earlier, later in zip(self.stages, self.stages[1:], strict=False):
-            if later.order < earlier.order or later.order == earlier.order == QuantizeStage.order:
+            if later.order < earlier.order or (later.order == earlier.order and later.order in _ONCE):
                 raise ValueError(
                     f"'{later.name}' ({later.stage}) cannot follow '{earlier.name}' ({earlier.stage}); "
-                    "distil, then prune, then quantize, once"
+                    "distil, then prune, then sparsify once, then quantize once"
                 )
         return self
 

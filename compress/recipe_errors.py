@@ -5,14 +5,19 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from edge.compress.stages.stage import DistillStage, PruneStage, QuantizeStage
+from edge.compress.stages.stage import DistillStage, PruneStage, QuantizeStage, SparsifyStage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pydantic import BaseModel, ValidationError
 
-_STAGES: dict[str, type[BaseModel]] = {"distill": DistillStage, "prune": PruneStage, "quantize": QuantizeStage}
+_STAGES: dict[str, type[BaseModel]] = {
+    "distill": DistillStage,
+    "prune": PruneStage,
+    "sparsify": SparsifyStage,
+    "quantize": QuantizeStage,
+}
 
 
 def describe_recipe_error(error: ValidationError, content: object, path: Path) -> tuple[str, str]:

@@ -10,7 +10,8 @@ from edge.calibration.cache import load_ranges, save_ranges
 from edge.calibration.coverage import Coverage, agreement_of, count_states, cover_tensor
 from edge.calibration.dataset import TensorRecord
 from edge.calibration.drawing import SampleSource, draw_set
-from edge.compress.quantize.activation_ranges import RangeFinder
+from edge.compress.parallel.collectives import first_alone
+from edge.compress.quantize.shared_ranges import SharedRangeFinder
 from edge.data.dataset_folder import load_split
 from edge.report.coverage_page import write_coverage
 from edge.runtime.errors import DataError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from edge.calibration.dataset import CalibrationSet
     from edge.calibration.drawing import DrawConfig
     from edge.calibration.tensor_range import TensorRange
+    from edge.compress.quantize.activation_ranges import RangeFinder
     from edge.compress.quantize.config import QuantizeConfig
     from edge.runtime.model_io import ModelIO
     from edge.training.checkpoint import Checkpoint
@@ -47,6 +49,8 @@ def run_calibration(
 ) -> Coverage:
     """Writes `set/`, `ranges/`, `coverage.json` and `coverage.html` into `out`.
 
+    Collective: the processes of a job share the samples out, all get the coverage, and the first writes.
+
     Args:
         saved: The trained model.
         dataset: Prepared by the runtime's own preprocessing; its training split is drawn from.
@@ -63,7 +67,7 @@ def run_calibration(
     source = _source(saved.manifest.project.io, dataset)
     examples = (*(torch.from_numpy(v[:2]) for v in source.modalities.values()), torch.ones(2, len(source.modalities)))
     with doing("Export the model with an observer on each tensor"):
-        finder = RangeFinder(saved.model, examples, quantize, tuple(source.reference or ()))
+        finder = SharedRangeFinder(saved.model, examples, quantize, tuple(source.reference or ()))
     with doing(f"Choose {draw.samples} of {len(source.ids)} training samples"):
         calibration = draw_set(source, draw, finder.by_sample, BATCH)
     whole = _ceilings(finder.whole, finder.method)
@@ -81,9 +85,13 @@ def run_calibration(
         agreement=agreement,
     )
     with doing("Write coverage.json and coverage.html"):
-        calibration.save(out / SET)
-        write_coverage(coverage, ranges, out)
+        first_alone(lambda: _write(out, calibration, coverage, ranges))
     return coverage
+
+
+def _write(out: Path, calibration: CalibrationSet, coverage: Coverage, ranges: Mapping[str, TensorRange]) -> None:
+    calibration.save(out / SET)
+    write_coverage(coverage, ranges, out)
 
 
 def _source(model_io: ModelIO, dataset: Path) -> SampleSource:
@@ -104,10 +112,10 @@ def _source(model_io: ModelIO, dataset: Path) -> SampleSource:
 
 def _ranges(finder: RangeFinder, calibration: CalibrationSet, folder: Path, *, fresh: bool) -> dict[str, TensorRange]:
     key = finder.key(calibration)
-    if folder.exists() and not fresh:
+    if first_alone(lambda: folder.exists() and not fresh):
         return load_ranges(folder, key)
     found = finder.ranges(calibration.batches(BATCH), calibration.ids)
-    save_ranges(folder, key, found)
+    first_alone(lambda: save_ranges(folder, key, found))
     return found
 
 

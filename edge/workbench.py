@@ -13,9 +13,10 @@ from edge.compress.fitting import fit
 from edge.compress.latency import time_stages
 from edge.compress.recipe import run_recipe
 from edge.compress.stages.measure import MeasuredStage, StageMeasurer
-from edge.compress.stages.origin import common_origin
+from edge.compress.stages.origin import common_origin, training_origin
 from edge.compress.stages.stage import Artifact, CompressionContext
 from edge.compress.stages.store import StageStore
+from edge.compress.stages.trained import keep_trained, recall_trained
 from edge.data.dataset_folder import load_split, read_manifest
 from edge.data.street import project_rig
 from edge.devices.catalog import load_device
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from edge.compress.fitting import OnStep
     from edge.compress.samples import SampleSet
+    from edge.compress.stages.origin import Origin
     from edge.project import Project
     from edge.runtime.bundle import Bundle
     from edge.runtime.rig import Rig
@@ -79,6 +81,21 @@ class Workbench:
 
         fit(model, self.train, objective, self.project.train, on_step)
         return model, time.monotonic() - started
+
+    def keep_teacher(self, folder: Path, model: FusionModel, seconds: float) -> None:
+        """Keeps what `train_teacher` gave, with what it follows from."""
+        keep_trained(folder, model, self._training_origin(), seconds)
+
+    def recall_teacher(self, folder: Path) -> tuple[FusionModel, float] | None:
+        """The teacher that was kept; None, with the reason logged, where data, settings or versions are others."""
+        with torch.random.fork_rng(devices=[]):
+            model = FusionModel(self.project.teacher, self.project.io)
+        seconds = recall_trained(folder, model, self._training_origin())
+        return None if seconds is None else (model, seconds)
+
+    def _training_origin(self) -> Origin:
+        settings = self.project.model_dump(mode="json", by_alias=True, include={"io", "teacher", "train"})
+        return training_origin(self.train, settings)
 
     def example_feeds(self, count: int) -> list[dict[str, NDArray[np.float32]]]:
         """The first test samples as an engine takes them, everything present, at batch 1."""

@@ -9,13 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edge.compress.precision_plan import PrecisionPlan
 
+# Of the validation split: half of its recordings, so that a gate can judge by the other half, or all of it.
+JudgedOn = Literal["half", "validation"]
+
 
 class SensitivityConfig(BaseModel):
     """How sensitivities are measured.
 
     Attributes:
-        samples: Validation samples, spread evenly, on which outputs are compared layer by layer.
-        scored: How many of the most sensitive layers are scored on the whole split, as all branches are.
+        samples: Of those that the search looks at, spread evenly: on them outputs are compared layer by layer.
+        scored: How many of the most sensitive layers are scored on all of them, as all branches are.
         branches: Globs on module paths, each a branch; other layers go by `edge.compress.sensitivity.branches`.
         batch_size: Samples a call; the same everywhere, or sums round differently.
     """
@@ -67,6 +70,8 @@ class PlanSearchConfig(BaseModel):
         prior_weight: What it costs to be narrower than the prior, in mean costs of a layer at INT8.
         trials: Most combinations that are scored on the emulation.
         confirmations: Most combinations that are quantized for real before the search gives up.
+        judged_on: What of the validation split the search looks at. The gate of the stage judges by the recordings
+            that are left; of a plan that was picked by all of them, it would see the picked score again.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -78,3 +83,4 @@ class PlanSearchConfig(BaseModel):
     prior_weight: float = Field(0.05, ge=0)
     trials: int = Field(32, ge=2)
     confirmations: int = Field(5, ge=1)
+    judged_on: JudgedOn = "half"

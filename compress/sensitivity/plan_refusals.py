@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge.compress.sensitivity.knapsack import PlanPoint
-from edge.compress.sensitivity.units import PRECISIONS
+from edge.compress.sensitivity.unit_choices import PRECISIONS
 from edge.runtime.errors import GateError
 
 if TYPE_CHECKING:

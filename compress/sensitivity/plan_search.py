@@ -179,6 +179,7 @@ class PlanSearch:
             prior=self._try(prior) if prior else None,
             trials=len(self._tried),
             confirmations=confirmations,
+            unit_ms=self.costs.ms,
         )
 
     def _refusal(self, point: PlanPoint, trial: Trial, what: str) -> GateError:

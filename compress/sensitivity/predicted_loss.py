@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from edge.compress.precision_plan import PlannedPrecision
     from edge.compress.sensitivity.config import PlanBudget
     from edge.compress.sensitivity.report import Sensitivity
+    from edge.compress.sensitivity.unit_choices import Unit
     from edge.compress.sensitivity.unit_costs import UnitCosts
-    from edge.compress.sensitivity.units import Unit
 
 _SMALLEST_ALLOWANCE = 0.05  # points; a state that may lose nothing still has a finite weight
 _BITS = {"int8": 8, "fp16": 16, "fp32": 32}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.compress.precision_plan import PlannedPrecision
-from edge.compress.sensitivity.units import Unit
+from edge.compress.sensitivity.unit_choices import Unit
 from edge.runtime.atomic import atomic_file
 from edge.runtime.errors import ConfigError, DataError, first_line
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Target = Literal["layer", "branch"]
+SENSITIVITY_NOTE = "sensitivity"  # in the notes of a quantization that searched a plan
 
 
 class SensitivityRow(BaseModel):
@@ -27,7 +28,7 @@ class SensitivityRow(BaseModel):
         precision: INT8 or FP16.
         distance: Nats between the outputs and the float model's, by state (`edge.compress.sensitivity.distance`).
         sqnr_db: Signal to noise of the worst output, by state.
-        lost: Points of score lost on the whole validation split, by state; empty where that was not measured.
+        lost: Points of score lost on all samples that the sweep looks at, by state; empty where that was not measured.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,12 +50,6 @@ class SensitivityRow(BaseModel):
         """Nats in that state."""
         return self.distance[self.worst_state]
 
-    @property
-    def note(self) -> dict[str, object]:
-        """The row in short, for a record."""
-        shown = self.model_dump(include={"target", "precision", "lost"})
-        return {**shown, "worst_state": self.worst_state, "nats": self.worst_distance}
-
 
 class Sensitivity(BaseModel):
     """All rows of a sweep, or of one shard.
@@ -62,7 +57,7 @@ class Sensitivity(BaseModel):
     Attributes:
         schema_version: 1; written as `schema`.
         states: That were swept.
-        base: Score of the float model on the validation split, by state.
+        base: Score of the float model on the samples that the sweep looks at, by state.
         units: What was swept, in the graph's order.
         rows: Layers in the graph's order, then branches.
     """
@@ -100,12 +95,6 @@ class Sensitivity(BaseModel):
         """The same with points lost, by kind, target and precision."""
         rows = (row.model_copy(update={"lost": lost.get(_key(row), row.lost)}) for row in self.rows)
         return self.model_copy(update={"rows": tuple(rows)})
-
-    def summary(self, count: int = 5) -> dict[str, object]:
-        """What a stage's record notes: the most sensitive layers, and every branch."""
-        branches = (row for row in self.rows if row.kind == "branch")
-        layers = self.ranking()[:count]
-        return {"base": self.base, "layers": [r.note for r in layers], "branches": [r.note for r in branches]}
 
     def save(self, path: Path) -> None:
         """Writes JSON, whole or not at all."""

@@ -14,10 +14,13 @@ from edge.compress.sensitivity.calibrated_graph import calibrate_graph, fold_gra
 from edge.compress.sensitivity.emulation import emulate_half
 from edge.compress.sensitivity.plan_refusals import demand_latency
 from edge.compress.sensitivity.plan_search import PlanSearch
+from edge.compress.sensitivity.planning_split import planning_samples
+from edge.compress.sensitivity.report import SENSITIVITY_NOTE
 from edge.compress.sensitivity.sweep_shards import sweep
 from edge.compress.sensitivity.swept_model import SweptModel
 from edge.compress.sensitivity.unit_costs import UnitCosts
 from edge.compress.sensitivity.units import find_units, precisions_of_plan, quantize_settings
+from edge.compress.sensitivity.verified_plan import FollowedPlan
 from edge.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -72,11 +75,11 @@ def follow_plan(
             "pass the plan of this model, or end it with a rule for '*'",
         )
     precisions = precisions_of_plan(plan, units)
-    notes: dict[str, Any] = {"plan": plan.model_dump(mode="json")}
     wider = {layer: precisions[u.name] for u in units for layer in u.layers if plan.of(layer) != precisions[u.name]}
     if wider:
         logger.warning("the plan asks for what these layers cannot have: %s", wider)
-        notes["wider_than_planned"] = wider
+    followed = FollowedPlan(plan=plan, precisions=precisions, wider_than_planned=wider).model_dump(mode="json")
+    notes = {name: value for name, value in followed.items() if value or name != "wider_than_planned"}
     return PlannedQuantization(quantize_settings(precisions, units, base), {PLAN_NOTE: notes})
 
 
@@ -98,16 +101,18 @@ def search_plan(
         calibration: Batches of inputs.
         base: What else quantization does; layers in its `keep_float` and `keep_fp32` stay there.
         task: Metric, output kinds, modalities.
-        validation: What the plan is judged by.
+        validation: The plan is judged by it, or by half of its recordings (`config.judged_on`).
 
     Raises:
         ConfigError: The table is missing, malformed or of another model.
         GateError: No plan keeps the budget.
         ModelError: The model does not export.
-        DataError: The calibration set is empty or gives NaN, or `validation` is the test split.
+        DataError: The calibration set is empty or gives NaN, `validation` is the test split, or has one recording
+            where two are wanted.
     """
     table = load_latency_table(config.table)
-    swept = SweptModel(calibrate_graph(model, example_inputs, calibration, base), task, validation, config.sensitivity)
+    seen, judged = planning_samples(validation, config.judged_on)
+    swept = SweptModel(calibrate_graph(model, example_inputs, calibration, base), task, seen, config.sensitivity)
     costs = UnitCosts(table, swept.units)
     demand_latency(costs, config.budget)
     found = sweep(swept)
@@ -119,7 +124,8 @@ def search_plan(
         return swept.scores_of(emulate_half(quantized, settings.keep_fp32))
 
     search = PlanSearch(found, costs, precisions_of_plan(prior, swept.units), config, swept.scores)
-    return search.run(quantized_scores), found
+    verified = search.run(quantized_scores)
+    return verified.model_copy(update={"judged": judged, "not_emulated": _not_emulated(base)}), found
 
 
 def planned_quantization(
@@ -143,6 +149,14 @@ def planned_quantization(
             raise ConfigError("a plan is to be searched and the context has no validation split", "pass `validation`")
         verified, found = search_plan(search, model, example_inputs, calibration, base, task, validation)
         followed = follow_plan(verified.plan, model, example_inputs, calibration, base)
-        notes = {PLAN_NOTE: verified.model_dump(mode="json"), "sensitivity": found.summary()}
+        notes = {
+            PLAN_NOTE: verified.model_dump(mode="json"),
+            SENSITIVITY_NOTE: found.model_dump(mode="json", by_alias=True),
+        }
         return PlannedQuantization(followed.settings, notes)
     return PlannedQuantization(base) if plan is None else follow_plan(plan, model, example_inputs, calibration, base)
+
+
+def _not_emulated(base: QuantizeConfig) -> tuple[str, ...]:
+    """Rounding is learned layer by layer behind layers that are quantized already: it differs with every mix."""
+    return ("rounding: adaptive",) if base.rounding == "adaptive" else ()

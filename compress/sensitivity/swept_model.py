@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edge.compress.sensitivity.config import SensitivityConfig
     from edge.compress.sensitivity.emulation import EmulatedModel
     from edge.compress.sensitivity.report import Target
-    from edge.compress.sensitivity.units import Unit
+    from edge.compress.sensitivity.unit_choices import Unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class SweptModel:
     Attributes:
         graph: From `calibrate_graph`.
         task: Metric, output kinds, modalities.
-        validation: Where scores and distances are taken.
+        validation: Samples on which scores and distances are taken.
         config: How much of it.
     """
 
@@ -76,7 +76,7 @@ class SweptModel:
         return emulate(self.graph, quantize_settings(precisions, self.units, self.graph.config), self._shifts)
 
     def scores(self, precisions: Mapping[str, PlannedPrecision]) -> dict[str, float]:
-        """Score on the whole validation split, by state."""
+        """Score on all of the samples, by state."""
         return self.scores_of(self.emulated(precisions))
 
     def scores_of(self, run: Callable[..., Sequence[Tensor]]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edge.compress.precision_plan import PrecisionPlan
 from edge.compress.sensitivity.module_globs import plan_of_layers
-from edge.compress.sensitivity.units import PRECISIONS
+from edge.compress.sensitivity.unit_choices import PRECISIONS
 from edge.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from edge.compress.latency_table import LatencyTable
     from edge.compress.precision_plan import PlannedPrecision
-    from edge.compress.sensitivity.units import Unit
+    from edge.compress.sensitivity.unit_choices import Unit
 
 
 class UnitCosts:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from pydantic import BaseModel, ConfigDict
 
-from edge.compress.precision_plan import PlannedPrecision, PrecisionPlan
 from edge.compress.quantize.placement import is_kept, module_paths
 from edge.compress.sensitivity.branches import branches_of
 from edge.compress.sensitivity.module_globs import EVERYTHING, covering
+from edge.compress.sensitivity.unit_choices import PRECISIONS, Unit
 from edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import Node
 
+    from edge.compress.precision_plan import PlannedPrecision, PrecisionPlan
     from edge.compress.quantize.config import QuantizeConfig
     from edge.compress.sensitivity.calibrated_graph import FoldedGraph
 
@@ -27,26 +27,7 @@ MULTIPLYING = {
     *(aten.conv1d.default, aten.conv2d.default, aten.conv3d.default, aten.linear.default),
     *(aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input),
 }
-PRECISIONS: tuple[PlannedPrecision, ...] = ("int8", "fp16", "fp32")
 _LOST = 2.0**-10  # of a weight's largest value, as `edge.compress.quantize.half_regions` has it
-
-
-class Unit(BaseModel):
-    """Layers that are decided together.
-
-    Attributes:
-        name: Of its first layer.
-        branch: Where it belongs.
-        layers: Module paths; more than one where a weight is shared, or one layer's module lies in another's.
-        choices: What it may compute in, narrowest first; FP32 always.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    branch: str
-    layers: tuple[str, ...]
-    choices: tuple[PlannedPrecision, ...]
 
 
 def find_units(graph: FoldedGraph, modalities: Sequence[str], branches: Sequence[str] = ()) -> tuple[Unit, ...]:

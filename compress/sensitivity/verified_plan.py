@@ -1,12 +1,13 @@
-"""The plan that goes into a recipe and a record, with what was verified of it."""
+"""The plan that goes into a recipe and a record: with what was verified of it, or as it was given."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from edge.compress.precision_plan import PlannedPrecision, PrecisionPlan
+from edge.compress.sensitivity.config import JudgedOn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +32,38 @@ class Trial(BaseModel):
         return dict(sorted(over.items(), key=lambda item: -item[1]))
 
 
+class FollowedPlan(BaseModel):
+    """A plan that was given, and what came of it.
+
+    Attributes:
+        plan: As it was given.
+        precisions: By unit, as the model has them.
+        wider_than_planned: Layers that cannot have what the plan says, with what they have instead.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    plan: PrecisionPlan
+    precisions: dict[str, PlannedPrecision]
+    wider_than_planned: dict[str, PlannedPrecision] = {}
+
+
+class PlanningSamples(BaseModel):
+    """What a plan was searched and verified by.
+
+    Attributes:
+        judged_on: Part of the validation split.
+        recordings: In that part.
+        samples: In that part.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    judged_on: JudgedOn
+    recordings: int = Field(ge=1)
+    samples: int = Field(ge=1)
+
+
 class VerifiedPlan(BaseModel):
     """A plan that was quantized, scored in every state, and kept the budget.
 
@@ -46,6 +79,9 @@ class VerifiedPlan(BaseModel):
         prior: Latency and emulated losses of the prior; None where the table lacks it.
         trials: Combinations that were emulated.
         confirmations: Combinations that were quantized.
+        unit_ms: Milliseconds by unit and precision, with what computes along with it, as the table has them.
+        judged: Samples that the losses are of; None where a search was run on samples of one's own.
+        not_emulated: Settings of quantization that the search did without, and the verification had.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,3 +97,6 @@ class VerifiedPlan(BaseModel):
     prior: Trial | None
     trials: int
     confirmations: int
+    unit_ms: dict[str, dict[PlannedPrecision, float]] = {}
+    judged: PlanningSamples | None = None
+    not_emulated: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,15 +12,21 @@ from edge.compress.distill.teaching import teach
 from edge.compress.parallel.collectives import spread
 from edge.compress.prune.slimming import PruningPlan, apply, plan
 from edge.compress.quantize.tracing import quiet
+from edge.compress.quantize.tuning.record import TUNING_NOTE
 from edge.compress.samples import draw_present, mask_modalities
-from edge.compress.stages.stage import Artifact, DistillStage, PruneStage, QuantizeStage, apply_stage
+from edge.compress.sparsify.masks import held_masks
+from edge.compress.sparsify.sparsifying import sparsify
+from edge.compress.stages.stage import Artifact, DistillStage, PruneStage, QuantizeStage, SparsifyStage, apply_stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import Tensor, nn
+    from torch.fx import GraphModule
 
     from edge.calibration.dataset import CalibrationSet
+    from edge.compress.fitting import FitConfig
+    from edge.compress.prune.importance import Losses
     from edge.compress.stages.stage import CompressionContext
 
 LOSS_PARTS = "loss_parts"  # of the stage's record: what each part of the loss came to
@@ -41,15 +48,8 @@ def _(config: DistillStage, artifact: Artifact, context: CompressionContext) -> 
 def _(config: PruneStage, artifact: Artifact, context: CompressionContext) -> Artifact:
     """Channels that matter least to the loss go; the teacher then teaches what is left."""
 
-    def losses(model: nn.Module) -> Iterator[Tensor]:
-        generator = torch.Generator().manual_seed(config.fit.seed)
-        batches = context.train.batches(config.fit.batch_size, generator)
-        for _batch, (inputs, targets) in zip(range(TAYLOR_BATCHES), batches, strict=False):
-            present = draw_present(len(inputs[0]), len(inputs), config.fit.modality_dropout, generator)
-            yield context.task.loss(model(*mask_modalities(inputs, present)), targets)
-
     def choose(_: None) -> dict[str, Any]:
-        example = context.example_inputs(2)
+        example, losses = context.example_inputs(2), _losses(config.fit, context)
         found = plan(artifact.model, example, config.prune, losses=losses, estimate=context.estimate)
         return found.model_dump(mode="json", by_alias=True)
 
@@ -60,11 +60,35 @@ def _(config: PruneStage, artifact: Artifact, context: CompressionContext) -> Ar
     return Artifact(config.name, pruned, plan=chosen, notes={LOSS_PARTS: history.notes()})
 
 
+@apply_stage.register(SparsifyStage)
+def _(config: SparsifyStage, artifact: Artifact, context: CompressionContext) -> Artifact:
+    """Two of each four weights are zeroed; the teacher then teaches the others, and the zeros stay."""
+    losses = _losses(config.fit, context)
+    sparse, masks, record = sparsify(artifact.model, context.example_inputs(2), config.sparsify, losses)
+    step = context.on_step(config.name)
+    with held_masks(sparse, masks):
+        history = teach(sparse, context.teacher, context.train, context.task, config.distill, config.fit, step)
+    return Artifact(config.name, sparse, artifact.plan, notes={LOSS_PARTS: history.notes()}, sparsity=record)
+
+
+def _losses(fit: FitConfig, context: CompressionContext) -> Losses:
+    """Losses of a few training batches in drawn modality states, for importance by Taylor expansion."""
+
+    def losses(model: nn.Module) -> Iterator[Tensor]:
+        generator = torch.Generator().manual_seed(fit.seed)
+        batches = context.train.batches(fit.batch_size, generator)
+        for _batch, (inputs, targets) in zip(range(TAYLOR_BATCHES), batches, strict=False):
+            present = draw_present(len(inputs[0]), len(inputs), fit.modality_dropout, generator)
+            yield context.task.loss(model(*mask_modalities(inputs, present)), targets)
+
+    return losses
+
+
 @apply_stage.register(QuantizeStage)
 def _(config: QuantizeStage, artifact: Artifact, context: CompressionContext) -> Artifact:
     """Scales are collected on training samples in every modality state; the model then computes in INT8."""
     with quiet():  # torchao logs what CUDA libraries it misses
-        from edge.compress.quantize.pt2e import quantize_static
+        from edge.compress.quantize.pt2e import convert_static, prepare_static
         from edge.compress.sensitivity.stage_plans import planned_quantization
 
     calibration = draw_calibration_set(config, artifact.model, context)
@@ -74,8 +98,26 @@ def _(config: QuantizeStage, artifact: Artifact, context: CompressionContext) ->
     planned = planned_quantization(
         config.plan, config.search, model, example, batches, config.quantize, context.task, context.validation
     )
-    quantized = quantize_static(model, example, batches, planned.settings)
-    return Artifact(config.name, quantized, artifact.plan, calibration.digest, planned.settings, planned.notes)
+    prepared = prepare_static(model, example, batches, planned.settings)
+    notes = {**planned.notes, **_tuned(prepared, config, artifact, context)}
+    quantized, sparsity = convert_static(prepared), artifact.sparsity
+    return Artifact(config.name, quantized, artifact.plan, calibration.digest, planned.settings, notes, sparsity)
+
+
+def _tuned(
+    prepared: GraphModule, config: QuantizeStage, artifact: Artifact, context: CompressionContext
+) -> dict[str, Any]:
+    """Tunes a calibrated graph in place if the stage asks for it; what the stage's record notes of that."""
+    if config.tune is None:
+        return {}
+    from edge.compress.quantize.tuning.tuned_graph import tune_prepared
+
+    # A copy, for a teacher is frozen and laid out anew, and the stage before is to stay as it is.
+    teacher = context.teacher if config.tune.teacher == "recipe" else copy.deepcopy(artifact.model)
+    sparse = () if artifact.sparsity is None else tuple(f"{found.layer}.weight" for found in artifact.sparsity.layers)
+    step = context.on_step(config.name)
+    record, history = tune_prepared(prepared, teacher, context.train, context.task, config.tune, step, sparse)
+    return {LOSS_PARTS: history.notes(), TUNING_NOTE: record.model_dump(mode="json")}
 
 
 def draw_calibration_set(config: QuantizeStage, model: nn.Module, context: CompressionContext) -> CalibrationSet:

@@ -11,6 +11,7 @@ from edge.compress.gates.verdicts import judge_stage
 from edge.compress.gates.wording import describe_refusal
 from edge.compress.scoring.loss_intervals import paired_losses
 from edge.compress.scoring.task import AdditiveMetric
+from edge.compress.sensitivity.planning_split import unseen_by_search
 from edge.runtime.errors import GateError
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def judged_stage(
 ) -> MeasuredStage:
     """The stage with what was found against the one before in its record; without a gate that is found all the same.
 
+    What a plan was searched by, it is not judged by: then only the other recordings of the validation split count.
+
     Args:
         before: The stage before.
         after: The one to judge, evaluated on the same samples.
@@ -57,12 +60,15 @@ def judged_stage(
         time_pair: For `min_speedup`.
     """
     confidence = CONFIDENCE if gate is None else gate.confidence
-    validation = _losses(before.validation_counts, after.validation_counts, context, confidence)
+    unseen = unseen_by_search(before, after, context.task)
+    whole = (before.record, before.validation_counts), (after.record, after.validation_counts)
+    (first, first_counts), (second, second_counts) = unseen or whole
+    validation = _losses(first_counts, second_counts, context, confidence)
     tested = _losses(before.test_counts, after.test_counts, context, confidence)
-    recordings = after.validation_counts.recordings if after.validation_counts else 0
+    recordings = second_counts.recordings if second_counts else 0
     asks_speed = gate is not None and gate.min_speedup is not None
     speed = time_pair(before, after) if asks_speed and time_pair else None
-    findings = judge_stage(before.record, after.record, gate, validation, recordings, speed)
+    findings = judge_stage(first, second, gate, validation, recordings, speed)
     return replace(after, record=after.record.judged(findings, tested))
 
 

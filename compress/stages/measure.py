@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import onnx
 import torch
 
 from edge.compress.export import export_onnx
@@ -16,9 +17,13 @@ from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.quantize.dialects import write_s8, write_u8
 from edge.compress.quantize.half_regions import write_half
 from edge.compress.quantize.rounding_record import ROUNDED, rounded_layers
+from edge.compress.quantize.saturation import saturate_levels
 from edge.compress.quantize.tracing import trace
+from edge.compress.quantize.tuning.record import TUNING_NOTE
 from edge.compress.quantize.unquantized import left_float
 from edge.compress.scoring.evaluation import evaluate_by_recording
+from edge.compress.sparsify.record import SPARSITY_NOTE
+from edge.compress.sparsify.sparsifying import held_against
 from edge.compress.stages.record import StageRecord
 from edge.compress.stages.stage import QuantizeStage
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
@@ -27,7 +32,6 @@ from edge.runtime.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import onnx
     from torch import Tensor, nn
 
     from edge.compress.samples import SampleSet
@@ -100,7 +104,8 @@ class StageMeasurer:
         example = self.example_inputs()
         proto = export_onnx(artifact.model, example, self.input_names, self.output_names)
         settings = _settings(artifact, config)
-        graphs = _dialects(proto, settings) if artifact.quantized else {"fp32": proto.SerializeToString()}
+        tuned = artifact.notes.get(TUNING_NOTE, {}).get("kept") == "tuned"
+        graphs = _dialects(proto, settings, tuned) if artifact.quantized else {"fp32": proto.SerializeToString()}
         run = self._onnx_runner(graphs, GATED_DIALECT) if artifact.quantized else module_runner(artifact.model)
         batch = 1 if artifact.quantized else 64
         program, why_not = self._program(artifact, example)
@@ -121,6 +126,7 @@ class StageMeasurer:
             notes={
                 **artifact.notes,
                 **self._notes(artifact, graphs),
+                **_sparsity(artifact, graphs),
                 **why_not,
                 **(_left_float(proto, settings) if artifact.quantized else {}),
             },
@@ -209,10 +215,19 @@ def _settings(artifact: Artifact, config: StageConfig | None) -> QuantizeConfig:
     return artifact.settings or stated
 
 
-def _dialects(proto: onnx.ModelProto, settings: QuantizeConfig) -> dict[str, bytes]:
+def _dialects(proto: onnx.ModelProto, settings: QuantizeConfig, tuned: bool) -> dict[str, bytes]:
     s8 = write_s8(proto)
-    written = {"s8": s8, "s8f16": write_half(s8, settings.keep_fp32), "u8": write_u8(s8)}
+    u8 = saturate_levels(write_u8(s8)) if tuned else write_u8(s8)
+    written = {"s8": s8, "s8f16": write_half(s8, settings.keep_fp32), "u8": u8}
     return {dialect: graph.SerializeToString() for dialect, graph in written.items()}
+
+
+def _sparsity(artifact: Artifact, graphs: Mapping[str, bytes]) -> dict[str, Any]:
+    """What is 2:4 sparse, found in the weights of the graph that the gate looks at."""
+    if artifact.sparsity is None:
+        return {}
+    graph = onnx.load_model_from_string(graphs[GATED_DIALECT if artifact.quantized else "fp32"])
+    return {SPARSITY_NOTE: held_against(artifact.sparsity, graph).model_dump(mode="json")}
 
 
 def _rounding(model: nn.Module) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from safetensors.torch import load, save
 from edge.compress.prune.plan import PruningPlan
 from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.scoring.recording_counts import RecordingCounts
+from edge.compress.sparsify.record import SparsityRecord
 from edge.compress.stages.record import StageRecord
 from edge.runtime.atomic import atomic_folder
 from edge.runtime.errors import DataError, ModelError, first_line
@@ -42,6 +43,7 @@ class StageManifest(BaseModel):
         plan: Channels removed so far.
         calibration_digest: Of the calibration set, once quantized.
         settings: How it was quantized, where a plan decided that.
+        sparsity: Which weights are 2:4 sparse, where a stage made them so.
         dialects: Of the graphs.
         files: SHA-256 of every other file of the folder.
     """
@@ -55,6 +57,7 @@ class StageManifest(BaseModel):
     plan: PruningPlan | None
     calibration_digest: str | None
     settings: QuantizeConfig | None = None
+    sparsity: SparsityRecord | None = None
     dialects: tuple[str, ...]
     files: dict[str, str]
 
@@ -82,6 +85,7 @@ def write_stage(folder: Path, stage: MeasuredStage, origin: dict[str, Any], arch
         plan=stage.artifact.plan,
         calibration_digest=stage.artifact.calibration_digest,
         settings=stage.artifact.settings,
+        sparsity=stage.artifact.sparsity,
         dialects=tuple(stage.graphs),
         files={name: _sha256(content) for name, content in contents.items()},
     )

@@ -17,7 +17,9 @@ from edge.compress.gates.config import GateConfig
 from edge.compress.precision_plan import PrecisionPlan, load_plan
 from edge.compress.prune.slimming import PruneConfig
 from edge.compress.quantize.config import QuantizeConfig
+from edge.compress.quantize.tuning.config import TuneConfig
 from edge.compress.sensitivity.config import PlanSearchConfig
+from edge.compress.sparsify.config import SparsifyConfig
 from edge.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from edge.compress.prune.slimming import PruningPlan
     from edge.compress.samples import SampleSet
     from edge.compress.scoring.task import Task
+    from edge.compress.sparsify.record import SparsityRecord
 
 
 class StageConfig(BaseModel):
@@ -67,10 +70,22 @@ class PruneStage(StageConfig):
     fit: FitConfig = FitConfig()
 
 
+class SparsifyStage(StageConfig):
+    """Zero two of each four weights where sparse kernels exist, then recover by distillation while zeros stay."""
+
+    order = 3
+    stage: Literal["sparsify"] = "sparsify"
+    name: str = "sparsify"
+    sparsify: SparsifyConfig = SparsifyConfig()
+    distill: DistillConfig = DistillConfig()
+    fit: FitConfig = FitConfig()
+
+
 class QuantizeStage(StageConfig):
-    """Static INT8 by a calibration set drawn from the training split.
+    """Static INT8 by a calibration set drawn from the training split, and training through its rounding if asked.
 
     Attributes:
+        tune: Train weights and scales on, against a teacher; absent means that calibration is all.
         samples: In the calibration set.
         selection: `random`, or `ranges`: such that their scales are those of the whole training split.
         complete: Share of them with every modality; the others are seen in every other state.
@@ -82,10 +97,11 @@ class QuantizeStage(StageConfig):
         ValueError: Both are set, or a plan beside `keep_float` or `keep_fp32`, which say the same.
     """
 
-    order = 3
+    order = 4
     stage: Literal["quantize"] = "quantize"
     name: str = "quantize"
     quantize: QuantizeConfig = QuantizeConfig()
+    tune: TuneConfig | None = None
     samples: int = Field(256, ge=1)
     selection: Selection = "random"
     complete: float = Field(0.7, ge=0, le=1)
@@ -118,6 +134,7 @@ class Artifact:
         calibration_digest: Of the calibration set, once quantized.
         settings: How it was quantized, with what a plan decided; None where the stage's own settings stood.
         notes: For the stage's record.
+        sparsity: Which of its weights are 2:4 sparse; None where no stage made them so.
     """
 
     name: str
@@ -126,6 +143,7 @@ class Artifact:
     calibration_digest: str | None = None
     settings: QuantizeConfig | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+    sparsity: SparsityRecord | None = None
 
     @property
     def quantized(self) -> bool:

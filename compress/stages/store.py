@@ -139,13 +139,14 @@ def _revived(saved: SavedStage, before: MeasuredStage, context: CompressionConte
     manifest = saved.manifest
     name, plan = manifest.record.name, manifest.plan
     if manifest.architecture == "none":
-        return Artifact(name, GraphsOnly(name), plan, manifest.calibration_digest, manifest.settings)
+        graphs_only, digest = GraphsOnly(name), manifest.calibration_digest
+        return Artifact(name, graphs_only, plan, digest, manifest.settings, sparsity=manifest.sparsity)
     model = _template(manifest.architecture, before, Artifact(name, nn.Identity(), plan), context)
     try:
         model.load_state_dict(saved.weights or {})
     except RuntimeError as error:
         raise ModelError("the saved weights are of another architecture", "remove the folder") from error
-    return Artifact(name, model.eval(), plan, manifest.calibration_digest)
+    return Artifact(name, model.eval(), plan, manifest.calibration_digest, sparsity=manifest.sparsity)
 
 
 def _architecture(

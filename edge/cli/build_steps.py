@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.cli.plan_files import print_plans, write_plan_files
 from edge.compress.latency import StageTimings, time_stages
+from edge.compress.parallel.collectives import first_alone
+from edge.compress.sparsify.record import noted_sparsity
 from edge.compress.stages.judging import StageRefusedError
 from edge.data.street import prepare_dataset
 from edge.fused_run import run_bundle
@@ -23,8 +27,6 @@ from edge.runtime.sources.simulator import SimulatorSource
 from edge.workbench import Workbench, open_workbench
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console
 
     from edge.cli.progress import Steps
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 TIMING_ROUNDS = 300  # what p99 needs
 BUNDLE, RUN, WORK = "bundle", "run", "work"
+TRAINED = "teacher"  # in WORK
 RUN_SECONDS = 30.0
 UNSEEN_SEED = 2_000_000_000
 NOTES = (
@@ -76,11 +79,11 @@ class Chain:
 
 
 def open_project(project: Project, data_folder: Path, steps: Steps) -> Workbench:
-    """Draws the dataset where the project asks for one, and opens it."""
+    """Draws the dataset where the project asks for one, and opens it; the first process draws, all open it."""
     if not isinstance(project.data, StreetData):
         return open_workbench(project, prepare_dataset(project, data_folder))
     drawn = steps.counter("Draw samples from the simulator", project.data.samples)
-    return open_workbench(project, prepare_dataset(project, data_folder, drawn))
+    return open_workbench(project, Path(first_alone(lambda: str(prepare_dataset(project, data_folder, drawn)))))
 
 
 def train_teacher(bench: Workbench, steps: Steps) -> MeasuredStage:
@@ -88,6 +91,24 @@ def train_teacher(bench: Workbench, steps: Steps) -> MeasuredStage:
     model, seconds = bench.train_teacher(steps.fitting("Train the teacher"))
     with steps.doing("Score the teacher in every modality state"):
         return bench.measure_teacher(model, seconds)
+
+
+def train_or_recall_teacher(
+    bench: Workbench, work: Path, fresh: bool, steps: Steps
+) -> tuple[MeasuredStage, StageStore]:
+    """The measured teacher, and the store for the stages that follow; what `work` holds of it is taken from there."""
+    with steps.doing("Look for what is finished"):
+        found = None if fresh else bench.recall_teacher(work / TRAINED)
+    if found is None:
+        model, seconds = bench.train_teacher(steps.fitting("Train the teacher"))
+        bench.keep_teacher(work / TRAINED, model, seconds)
+    else:
+        model, seconds = found
+    store = bench.stage_store(work, model, fresh)
+    if found is not None:
+        store.resumed.append("the teacher's training")
+    with steps.doing("Score the teacher in every modality state"):
+        return bench.measure_teacher(model, seconds, store), store
 
 
 def compress_stages(bench: Workbench, teacher: MeasuredStage, steps: Steps, store: StageStore | None = None) -> Chain:
@@ -135,6 +156,7 @@ def finish(
     figures = ReportFigures.from_comparison(timings.first_over_last, frames)
     with steps.doing("Write report.json and report.html"):
         write_report(report, figures, out)
+        write_plan_files(report, bench.project, out)
     return report, bundle
 
 
@@ -167,7 +189,8 @@ def build_report(
     bench: Workbench, chain: Chain, timings: StageTimings, run: RuntimeReport | None, notes: tuple[str, ...] = ()
 ) -> Report:
     """Everything measured, as `report.json` holds it; the headline is of what passed."""
-    rows = [StageReport.from_record(s.record, timings.latency_ms[s.record.name]) for s in chain.measured]
+    latencies = timings.latency_ms
+    rows = [StageReport.from_record(s.record, latencies[s.record.name]).detailed(s.record) for s in chain.measured]
     return Report(
         title=f"{bench.project.name}: from teacher to bundle",
         data=f"{len(bench.measurer.test)} test samples, never seen in training; {bench.training_data.description}",
@@ -191,10 +214,16 @@ def gate_notes(stages: list[MeasuredStage]) -> tuple[str, ...]:
 
 
 def stage_notes(stage: StageRecord) -> tuple[str, ...]:
-    """What the last stage could not do, in words."""
+    """What the last stage could not do, and what its figures do not show, in words."""
     left, why_not = stage.notes.get("left_float", {}), stage.notes.get("no_program")
-    kept = tuple(f"{layer} stays float: there is no INT8 rule for {operator}." for layer, operator in left.items())
-    return kept if why_not is None else (*kept, f"The bundle has no program for Torch-TensorRT: {why_not}.")
+    told = [f"{layer} stays float: there is no INT8 rule for {operator}." for layer, operator in left.items()]
+    if why_not is not None:
+        told.append(f"The bundle has no program for Torch-TensorRT: {why_not}.")
+    sparsity = noted_sparsity(stage.notes)
+    if sparsity is not None:
+        told.append(f"The graph is {sparsity}. ONNX Runtime gains nothing by it, and on boards it was not measured.")
+        told += [f"{layer} was made 2:4 sparse and is so no longer." for layer in sparsity.lost]
+    return tuple(told)
 
 
 def print_outcome(console: Console, report: Report, bundle: Bundle | None, out: Path, next_step: str) -> None:
@@ -203,7 +232,15 @@ def print_outcome(console: Console, report: Report, bundle: Bundle | None, out: 
     changes = change_table(report.stages, title="Against the step before")
     if changes is not None:
         console.print(changes)
+    print_plans(console, report, out)
     packed = "" if bundle is None else f"   Bundle: {bundle.path}"
     console.print(f"Report: {out / 'report.html'}{packed}", highlight=False)
     if bundle is not None:
         console.print(f"Next: {next_step}", highlight=False)
+
+
+def print_resumed(console: Console, store: StageStore) -> None:
+    """What was taken from an earlier run, if anything was."""
+    if store.resumed:
+        taken = ", ".join(store.resumed)
+        console.print(f"Taken from {store.folder}: {taken}; --fresh does them again.", highlight=False)

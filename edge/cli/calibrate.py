@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.cli.processes import across_processes
+
 if TYPE_CHECKING:
     from edge.calibration.coverage import Coverage
 
@@ -14,6 +16,7 @@ OBSERVERS = ("minmax", "moving_average", "percentile", "entropy", "mse")
 SELECTIONS = ("ranges", "random")
 
 
+@across_processes
 def calibrate(
     checkpoint: Annotated[Path, typer.Argument(help="Folder that `edge train` wrote.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the set, the ranges and the coverage report.")],
@@ -35,7 +38,8 @@ def calibrate(
     """Find INT8 scales on a calibration set. Nothing about sensor geometry: that is called the rig.
 
     Draws samples of the training split in every modality state, finds the range of each tensor that will be INT8, and
-    reports what the set covers: states, clipped values, levels used.
+    reports what the set covers: states, clipped values, levels used. On N processes, which share the samples:
+    torchrun --standalone --nproc-per-node N -m edge calibrate ...
     """
     from rich.console import Console
 

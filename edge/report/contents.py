@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edge.compress.gates.findings import GateFindings
+from edge.compress.sparsify.record import SparsityRecord, noted_sparsity
+from edge.report.stage_details import PrecisionReport, PruningReport
 from edge.runtime.environment import HostDescription
 from edge.runtime.health import Level
 from edge.runtime.statistics import Distribution, Interval
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 SCORE = "score"
 ALL = "all"
+LOSS_PARTS_NOTE = "loss_parts"  # in the notes of a stage that trained
 
 
 class _Strict(BaseModel):
@@ -38,6 +41,11 @@ class StageReport(_Strict):
         seconds: Wall time that making it took.
         lost_since_before: `{state: {metric: points}}` lost against the stage before, on the samples of `metrics`.
         gate: What its gate found on the validation split; None of the first stage.
+        loss_parts: Of a stage that trained: the weighted parts of its loss, which add up to it, as means over the
+            `first_epoch` and the `last_epoch`.
+        pruning: What was cut, of a stage that pruned.
+        precision: What layers compute in, of one that quantized by a plan.
+        sparsity: Which layers of its graph are 2:4 sparse, where a stage made them so.
     """
 
     name: str
@@ -49,6 +57,10 @@ class StageReport(_Strict):
     seconds: float | None = Field(default=None, ge=0)
     lost_since_before: dict[str, dict[str, Interval]] = {}
     gate: GateFindings | None = None
+    loss_parts: dict[str, dict[str, float]] = {}
+    pruning: PruningReport | None = None
+    precision: PrecisionReport | None = None
+    sparsity: SparsityRecord | None = None
 
     @property
     def refused(self) -> bool:
@@ -64,7 +76,11 @@ class StageReport(_Strict):
 
     @classmethod
     def from_record(cls, record: StageRecord, latency_ms: Distribution | None = None) -> StageReport:
-        """What a stage's record says, with the latency that was measured afterwards."""
+        """What a stage's record says, with the latency that was measured afterwards.
+
+        Raises:
+            BundleError: Its notes on sparsity are malformed.
+        """
         return cls(
             name=record.name,
             params=record.params,
@@ -75,7 +91,17 @@ class StageReport(_Strict):
             seconds=record.seconds,
             lost_since_before=record.lost_since_before,
             gate=record.gate,
+            sparsity=noted_sparsity(record.notes),
         )
+
+    def detailed(self, record: StageRecord) -> StageReport:
+        """The same with what its kind of stage leaves in the notes of its record, which must be of this version."""
+        details = {
+            "loss_parts": record.notes.get(LOSS_PARTS_NOTE, {}),
+            "pruning": PruningReport.from_notes(record.notes) if record.config.get("stage") == "prune" else None,
+            "precision": PrecisionReport.from_notes(record.notes),
+        }
+        return self.model_copy(update=details)
 
 
 class SpeedReport(_Strict):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.report.charts import latency_chart, score_chart
 from edge.report.contents import ALL, SCORE, Report, states_of
+from edge.report.layer_rows import precision_rows
 from edge.report.picture import data_uri, frame_png, logmel_png
 from edge.report.table import human_bytes, human_count
 from edge.report.timeline_view import strips_of
@@ -15,11 +16,14 @@ from edge.runtime.health import LEVELS
 from edge.runtime.statistics import minimum_samples
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from edge.compress.gates.findings import GateFindings, LossFinding
     from edge.report.figures import FusedFrame, ReportFigures
     from edge.runtime.statistics import Distribution, Interval
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_SMALLEST = 0.001
 _PERCENTILES = ("p50", "p90", "p99", "p99.9", "max")
 
 
@@ -48,6 +52,9 @@ def render_page(report: Report, figures: ReportFigures) -> str:
         signed=_signed,
         findings=_findings,
         range=_range,
+        small=_small,
+        shape=_shape,
+        by_size=_by_size,
     )
     text: str = environment.get_template("report.html.j2").render(**_view(report, figures, jinja2.utils.markupsafe))
     return text
@@ -99,6 +106,9 @@ def _view(report: Report, figures: ReportFigures, markup: Any) -> dict[str, Any]
         "first": report.stages[0] if report.stages else None,
         "last": next((stage for stage in reversed(report.stages) if not stage.refused), None),
         "judged": [stage for stage in report.stages if stage.gate],
+        "planned": [(stage, precision_rows(stage.precision)) for stage in report.stages if stage.precision],
+        "pruned": [stage for stage in report.stages if stage.pruning],
+        "taught": [stage for stage in report.stages if stage.loss_parts],
         "score_svg": markup.Markup(score_chart(report.stages)) if report.stages else None,
         "latency_svg": markup.Markup(_latencies(report, figures)),
         "frames": [_frame_view(frame) for frame in figures.frames],
@@ -181,6 +191,22 @@ def _range(interval: Interval | None) -> str:
     if interval is None:
         return "\N{EN DASH}"
     return f"{_points(interval.low, sign='+')} to {_points(interval.high, sign='+')}"
+
+
+def _small(value: float | None) -> str:
+    """Two digits, of what is not lost beside the others; report.json has the rest."""
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{value:.2g}" if value >= _SMALLEST or not value else f"< {_SMALLEST:g}"
+
+
+def _shape(sizes: Sequence[int]) -> str:
+    return "\N{THIN SPACE}\N{MULTIPLICATION SIGN}\N{THIN SPACE}".join(map(str, sizes))
+
+
+def _by_size(parts: Mapping[str, float]) -> list[str]:
+    """Names, the largest part first."""
+    return sorted(parts, key=lambda name: -parts[name])
 
 
 def _words(name: str) -> str:

@@ -7,34 +7,59 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from edge.compress.sensitivity.unit_choices import PRECISIONS
 from edge.report.contents import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge.compress.sensitivity.report import Sensitivity, SensitivityRow
-    from edge.compress.sensitivity.verified_plan import Trial, VerifiedPlan
+    from edge.compress.sensitivity.verified_plan import FollowedPlan, Trial, VerifiedPlan
+    from edge.report.stage_details import PrecisionReport
 
 _BAR = 12
 _NOISE_POINTS = 0.05  # what rounds to 0.1 or more is shown as lost
 
 
-def sensitivity_table(found: Sensitivity, layers: int = 12, title: str = "") -> Table:
+def precision_tables(report: PrecisionReport, stage: str) -> list[Table]:
+    """What `edge compress` prints of a stage that went by a plan.
+
+    Args:
+        report: Of that stage.
+        stage: Its name.
+    """
+    made = report.searched
+    if made is None or report.sensitivity is None:
+        return [given_plan_table(report.made, title=f"What '{stage}' computes in")]
+    return [
+        sensitivity_table(report.sensitivity, title=f"What INT8 alone does to parts of '{stage}'", made=made),
+        plan_table(made, title=f"The plan of '{stage}': points lost"),
+    ]
+
+
+def sensitivity_table(
+    found: Sensitivity, layers: int = 12, title: str = "", made: VerifiedPlan | FollowedPlan | None = None
+) -> Table:
     """Branches first, then the most sensitive layers: distance at INT8 and FP16 in the worst state, points lost.
 
     Args:
         found: A whole sweep.
         layers: How many of them to show.
         title: Printed above.
+        made: Precision of each layer, for one more column.
     """
-    table = Table(title=title or None, header_style="bold")
-    for column in ("", "INT8, nats", "", "worst state", "lost there", f"lost in {ALL}", "FP16, nats"):
-        table.add_column(column, justify="left" if column in ("", "worst state") else "right")
+    hidden = max(0, len(found.units) - layers)
+    table = Table(title=title or None, header_style="bold", caption=f"{hidden} more layers." if hidden else None)
+    columns = ("", "INT8, nats", "", "worst state", "lost there", f"lost in {ALL}", "FP16, nats")
+    for column in (*columns, *(("has",) if made else ())):
+        text = column in ("", "worst state", "has")
+        table.add_column(column, justify="left" if text else "right", overflow="fold")
     groups = (found.ranking(kind="branch"), found.ranking()[:layers])
     widest = max((row.worst_distance for group in groups for row in group), default=0.0)
     for style, group in zip(("bold", ""), groups, strict=True):
         for row in group:
-            table.add_row(*_cells(row, found, widest), style=style)
+            has = [made.precisions.get(row.target, "")] if made else []
+            table.add_row(*_cells(row, found, widest), *has, style=style)
         table.add_section()
     return table
 
@@ -62,6 +87,26 @@ def plan_table(made: VerifiedPlan, title: str = "") -> Table:
             table.add_row(name, f"{trial.ms:.3f}", *(_lost(trial.lost[s], most) for s, most in made.allowed.items()))
     if made.fp32_ms is not None:
         table.add_row("all FP32", f"{made.fp32_ms:.3f}", *("" for _ in made.allowed), style="dim")
+    return table
+
+
+def given_plan_table(made: VerifiedPlan | FollowedPlan, layers: int = 12, title: str = "") -> Table:
+    """How many layers compute in what, and which of them in anything but INT8.
+
+    Args:
+        made: As it is followed.
+        layers: How many to name for each precision.
+        title: Printed above.
+    """
+    table = Table(title=title or None, header_style="bold")
+    table.add_column("")
+    table.add_column("layers", justify="right")
+    table.add_column("which", overflow="fold")
+    for precision in PRECISIONS:
+        names = [name for name, chosen in made.precisions.items() if chosen == precision]
+        more = f" and {len(names) - layers} more" if len(names) > layers else ""
+        named = "" if precision == "int8" else ", ".join(names[:layers]) + more
+        table.add_row(precision, str(len(names)), named)
     return table
 
 

@@ -22,13 +22,16 @@ _VERDICTS["free"] = ("-", "dim")
 def stage_table(stages: Sequence[StageReport | StageRecord], title: str = "") -> Table:
     """A row for each stage: size, work, latency, score with everything present and in its worst state, time to make.
 
+    Below it, how many layers are 2:4 sparse, where some are.
+
     Args:
         stages: In the order of the recipe; the first is what the others are compared with.
         title: Printed above.
     """
     rows = [s if isinstance(s, StageReport) else StageReport.from_record(s) for s in stages]
     timed, made = any(row.latency_ms for row in rows), any(row.seconds for row in rows)
-    table = Table(title=title or None, header_style="bold")
+    sparse = "; ".join(f"{row.name}: {row.sparsity}" for row in rows if row.sparsity is not None)
+    table = Table(title=title or None, header_style="bold", caption=sparse or None, caption_justify="left")
     table.add_column("stage", style="bold")
     optional = (["p50"] if timed else []), (["took"] if made else [])
     for name in ("params", "MACs", "file", *optional[0], "score", "worst state", *optional[1]):

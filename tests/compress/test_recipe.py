@@ -34,6 +34,10 @@ def test_the_default_recipe_distils_prunes_and_quantizes() -> None:
         [{"stage": "quantize"}, {"stage": "prune"}],
         [{"stage": "prune"}, {"stage": "distill"}],
         [{"stage": "quantize", "name": "a"}, {"stage": "quantize", "name": "b"}],
+        [{"stage": "sparsify", "name": "a"}, {"stage": "sparsify", "name": "b"}],
+        [{"stage": "sparsify"}, {"stage": "prune"}],
+        [{"stage": "quantize"}, {"stage": "sparsify"}],
+        [{"stage": "sparsify", "sparsify": {"align": 6}}],
         [{"stage": "prune"}, {"stage": "prune"}],
         [{"stage": "distill", "name": "teacher"}],
         [{"stage": "prune", "unknown_key": 1}],
@@ -57,6 +61,10 @@ def test_impossible_recipes_are_refused(stages: list[dict[str, Any]]) -> None:
             [{"stage": "prune", "name": "a"}, {"stage": "distill"}],
             "'student' (distill) cannot follow 'a' (prune)", "distil, then prune",
         ),
+        (
+            [{"stage": "sparsify"}, {"stage": "prune"}],
+            "'prune' (prune) cannot follow 'sparsify' (sparsify)", "then prune, then sparsify once, then quantize once",
+        ),
         ([{"stage": "prune"}, {"stage": "prune"}], "two stages are called 'prune'", "give each a `name`"),
         ([{"stage": "prune", "gate": {"max_lose": 1}}], "stage 1 ('prune') has no key 'gate.max_lose'", "'max_loss'"),
         (
@@ -64,7 +72,7 @@ def test_impossible_recipes_are_refused(stages: list[dict[str, Any]]) -> None:
             "stage 2 ('prune') has no key 'prune.macs_ration'", "'macs_ratio'",
         ),
         ([{"stage": "prune", "xyz": 1}], "has no key 'xyz'", "use one of name, gate, stage, prune"),
-        ([{"stage": "melt"}], "stage 1 ('melt') is of no kind that is known", "distill, prune, quantize"),
+        ([{"stage": "melt"}], "stage 1 ('melt') is of no kind that is known", "distill, prune, sparsify, quantize"),
         ([{"stage": "quantize", "samples": 0}], "stage 1 ('quantize').samples: Input should be", "mend that key"),
     ],
 )  # fmt: skip

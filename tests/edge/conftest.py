@@ -55,3 +55,13 @@ def int8_bundle(small_contents: BundleContents, tmp_path: Path) -> Bundle:
 
     fp32 = small_contents.graphs["fp32"]
     return packed(tmp_path / "int8", small_contents, int8_plan=True, s8=with_pairs(fp32), fp32=fp32)
+
+
+@pytest.fixture
+def sparse_bundle(small_contents: BundleContents, tmp_path: Path) -> Bundle:
+    """The same, whose record says that two of its three layers are 2:4 sparse."""
+    from tests.edge.simulated_host import SPARSE_NOTES, packed, with_pairs
+
+    fp32 = small_contents.graphs["fp32"]
+    path = tmp_path / "sparse"
+    return packed(path, small_contents, int8_plan=True, notes=SPARSE_NOTES, s8=with_pairs(fp32), fp32=fp32)

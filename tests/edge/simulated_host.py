@@ -25,7 +25,7 @@ from tests.runtime.engines.simulated_board import SimulatedBoard
 from tests.runtime.engines.simulated_tensorrt import make_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     from edge.compile.tensorrt.engine_config import EngineConfig
@@ -37,6 +37,14 @@ if TYPE_CHECKING:
 
 ORIN_NANO = "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super"
 WEIGHTED = ("Conv", "MatMul")
+SPARSE_NOTES = {
+    "sparsity": {
+        "importance": "magnitude",
+        "layers": [{"layer": name, "weights": 64, "kept_norm": 0.9} for name in ("objects", "distance")],
+        "dense": {"events": "4 input channels, no multiple of 32"},
+        "share": 0.9,
+    }
+}
 _ACTIVATION_SCALE = 0.05
 _WEIGHT_LEVELS = 127
 
@@ -165,16 +173,24 @@ def changed(graph: bytes, constant: str, by: float = 1.5) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def packed(path: Path, contents: BundleContents, *, int8_plan: bool = False, **graphs: bytes) -> Bundle:
+def packed(
+    path: Path,
+    contents: BundleContents,
+    *,
+    int8_plan: bool = False,
+    notes: Mapping[str, Any] | None = None,
+    **graphs: bytes,
+) -> Bundle:
     """A bundle with these graphs.
 
     Args:
         path: Its folder.
         contents: All else.
         int8_plan: Whether its plan calls every layer INT8.
+        notes: Of the stage that says so.
         graphs: ONNX files by dialect; those of `contents` where there are none.
     """
     config = {"stage": "quantize", "quantize": {"keep_float": []}}
-    stage = StageEntry(name="quantize", params=1, macs=1, bytes=1, metrics={}, config=config)
+    stage = StageEntry(name="quantize", params=1, macs=1, bytes=1, metrics={}, config=config, notes=dict(notes or {}))
     stages = (*contents.stages, stage) if int8_plan else contents.stages
     return pack_bundle(path, dataclasses.replace(contents, graphs=graphs or contents.graphs, stages=stages))

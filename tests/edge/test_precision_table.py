@@ -10,7 +10,7 @@ from rich.console import Console
 
 from edge.compress.precision_plan import PrecisionPlan
 from edge.compress.sensitivity.report import Sensitivity, SensitivityRow
-from edge.compress.sensitivity.units import Unit
+from edge.compress.sensitivity.unit_choices import Unit
 from edge.compress.sensitivity.verified_plan import Trial, VerifiedPlan
 from edge.report.precision_table import plan_table, sensitivity_table
 

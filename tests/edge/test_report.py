@@ -171,7 +171,8 @@ def test_json_has_the_contracts_keys_and_reads_back(written: Path) -> None:
     found = json.loads((written / "report.json").read_text(encoding="utf-8"))
     assert found["schema"] == 1
     judged = {"seconds", "lost_since_before", "gate"}
-    assert set(found["stages"][0]) == {"name", "params", "macs", "bytes", "latency_ms", "metrics"} | judged
+    detailed = {"loss_parts", "pruning", "precision", "sparsity"}
+    assert set(found["stages"][0]) == {"name", "params", "macs", "bytes", "latency_ms", "metrics"} | judged | detailed
     assert set(found["stages"][0]["latency_ms"]) == {"n", "p50", "p90", "p99", "p99.9", "max"}
     assert found["stages"][1]["latency_ms"]["p99"] is None  # 298 samples
     assert found["runtime"]["completeness"]["blind"] == 0.01

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from edge.compress.sensitivity.config import PlanBudget, PlanSearchConfig
 from edge.compress.sensitivity.plan_search import PlanSearch
 from edge.compress.sensitivity.report import Sensitivity, SensitivityRow
+from edge.compress.sensitivity.unit_choices import Unit
 from edge.compress.sensitivity.unit_costs import UnitCosts
-from edge.compress.sensitivity.units import Unit
 from edge.runtime.errors import DataError, GateError
 from tests.compress.sensitivity.conftest import latency_table
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from edge.compress.precision_plan import PrecisionPlan, load_plan, plan_of_stages
 from edge.compress.recipe import load_recipe
+from edge.compress.sensitivity.report import Sensitivity
 from edge.compress.sensitivity.unit_costs import UnitCosts
 from edge.compress.stages import handlers  # noqa: F401  (registers what a stage runs)
 from edge.compress.stages.measure import MeasuredStage, StageMeasurer
@@ -43,7 +44,7 @@ def context(fragile: Fragile, **others: Any) -> CompressionContext:
 
 
 def searching(path: Path, **budget: Any) -> QuantizeStage:
-    search = {"table": str(path), "budget": {**BUDGET, **budget}, "sensitivity": SENSITIVITY}
+    search = {"table": str(path), "budget": {**BUDGET, **budget}, "sensitivity": SENSITIVITY, "judged_on": "validation"}
     return stage(search=search)
 
 
@@ -87,8 +88,13 @@ def test_the_record_names_plan_table_and_sensitivities(found: MeasuredStage, tab
     assert notes["precision_plan"]["source"] == "measured:test-board"
     assert notes["precision_plan"]["table_graph_sha256"] == table.graph_sha256
     assert notes["precision_plan"]["fp32_ms"] > notes["precision_plan"]["verified"]["ms"]
-    assert notes["sensitivity"]["layers"][0]["target"] == FRAGILE
-    assert {row["target"] for row in notes["sensitivity"]["branches"]} >= {"encoders.lidar", "mix", "head"}
+    assert notes["precision_plan"]["unit_ms"][FRAGILE] == {p: table.ms(FRAGILE, p) for p in ("int8", "fp16", "fp32")}
+    assert notes["precision_plan"]["judged"] == {"judged_on": "validation", "recordings": 240, "samples": 240}
+    assert notes["precision_plan"]["not_emulated"] == []
+    swept = Sensitivity.model_validate(notes["sensitivity"])
+    assert swept.ranking()[0].target == FRAGILE
+    assert set(swept.branches) >= {"encoders.lidar", "mix", "head"}
+    assert {row.precision for row in swept.rows} == {"int8", "fp16"}
     found.record.model_validate_json(found.record.model_dump_json())
 
 
@@ -128,7 +134,27 @@ def test_a_written_plan_replays_to_the_byte(found: MeasuredStage, fragile: Fragi
     (tmp_path / "plan.yaml").unlink()  # its rules stand in the recipe now
     replayed = measured(fragile, QuantizeStage.model_validate_json(config.model_dump_json()))
     assert replayed.graphs == found.graphs
-    assert replayed.record.notes["precision_plan"] == {"plan": made.model_dump(mode="json")}
+    noted = replayed.record.notes["precision_plan"]
+    assert noted == {
+        "plan": made.model_dump(mode="json"),
+        "precisions": found.record.notes["precision_plan"]["precisions"],
+    }
+
+
+def test_by_default_half_of_the_recordings_are_left_for_the_gate(fragile: Fragile, table_file: Path) -> None:
+    """And what the search did without is said: here the learned rounding, which only the verification has."""
+    adaptive = {"rounding": "adaptive", "adaptive": {"iterations": 2, "samples": 16}}
+    generous = {"max_loss": 100, "max_loss_any": 100}
+    search = {"table": str(table_file), "budget": generous, "sensitivity": {**SENSITIVITY, "scored": 0}}
+    artifact = apply_stage(
+        stage(search=search, quantize=adaptive), Artifact("student", fragile.model), context(fragile)
+    )
+    note = artifact.notes["precision_plan"]
+    assert note["judged"] == {"judged_on": "half", "recordings": 120, "samples": 120}
+    assert note["not_emulated"] == ["rounding: adaptive"]
+    whole = fragile.swept.base
+    assert set(artifact.notes["sensitivity"]["base"]) == set(whole)
+    assert artifact.notes["sensitivity"]["base"] != whole
 
 
 def test_a_plan_of_another_model_is_refused(fragile: Fragile) -> None:

@@ -16,8 +16,9 @@ from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.sensitivity.branches import branches_of, default_prior
 from edge.compress.sensitivity.calibrated_graph import calibrate_graph, fold_graph
 from edge.compress.sensitivity.module_globs import covering, plan_of_layers
+from edge.compress.sensitivity.unit_choices import Unit
 from edge.compress.sensitivity.unit_costs import UnitCosts
-from edge.compress.sensitivity.units import Unit, find_units, precisions_of_plan, quantize_settings
+from edge.compress.sensitivity.units import find_units, precisions_of_plan, quantize_settings
 from edge.runtime.errors import ConfigError, DataError, ModelError
 from tests.compress.sensitivity.conftest import latency_table
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
+import yaml
 
 from edge.compress.gates.config import GateConfig
 from edge.compress.samples import SampleSet
@@ -15,7 +18,10 @@ from edge.compress.stages.origin import (
     stage_seed,
     tensors_digest,
 )
-from edge.compress.stages.stage import DistillStage, PruneStage
+from edge.compress.stages.stage import DistillStage, PruneStage, QuantizeStage
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def split(name: str = "train", value: float = 0.0) -> SampleSet:
@@ -31,7 +37,7 @@ def common(value: float = 1.0, data: float = 0.0, width: int = 8) -> Origin:
     return common_origin(teacher(value), splits, {"student": {"channels": width, "depths": [1, 2]}})
 
 
-def origin(*stages: DistillStage | PruneStage, base: Origin | None = None) -> Origin:
+def origin(*stages: DistillStage | PruneStage | QuantizeStage, base: Origin | None = None) -> Origin:
     return origin_of(base or common(), stages, teacher())
 
 
@@ -60,6 +66,32 @@ def test_a_gate_judges_a_stage_and_is_no_part_of_it() -> None:
     assert first_change(origin(DistillStage()), origin(gated)) is None
     assert stage_seed(DistillStage()) == stage_seed(gated)
     assert stage_seed(DistillStage()) != stage_seed(DistillStage(name="other"))
+
+
+def test_a_table_counts_by_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "table.yaml"
+    path.write_text("one")
+    stage = QuantizeStage.model_validate({"search": {"table": str(path)}})
+    was = origin(stage)
+    path.touch()
+    assert first_change(was, origin(stage)) is None
+    path.write_text("two")
+    assert first_change(was, origin(stage)) == "the file of stage 'quantize'.search.table changed"
+    path.unlink()
+    assert first_change(was, origin(stage)) == "the file of stage 'quantize'.search.table changed"
+
+
+def test_a_plans_file_counts_by_its_rules(tmp_path: Path) -> None:
+    """They were read with the recipe: comments and order of keys change nothing, a precision does."""
+    path = tmp_path / "plan.yaml"
+
+    def written(precision: str, comment: str = "") -> Origin:
+        path.write_text(comment + yaml.safe_dump({"rules": [{"layers": "head", "precision": precision}]}))
+        return origin(QuantizeStage.model_validate({"plan": str(path)}))
+
+    was = written("int8")
+    assert first_change(was, written("int8", "# by hand\n")) is None
+    assert first_change(was, written("fp16")) == "stage 'quantize'.plan.rules changed"
 
 
 def test_digests_are_of_contents_and_not_of_layout() -> None:

@@ -7,16 +7,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import onnx
 import pytest
 import torch
 import yaml
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edge.compress.latency_table import LatencyTable, LayerLatency
 from edge.compress.recipe import Recipe, load_recipe, run_recipe
 from edge.compress.samples import SampleSet
 from edge.compress.scoring.evaluation import evaluate_by_recording
 from edge.compress.scoring.task import OutputKind
+from edge.compress.sparsify.onnx_weights import sparse_layers
+from edge.compress.sparsify.record import noted_sparsity
 from edge.compress.stages.judging import StageRefusedError
 from edge.compress.stages.measure import MeasuredStage, StageMeasurer
 from edge.compress.stages.origin import common_origin, tensors_digest
@@ -33,6 +37,7 @@ FIT = {"epochs": 1, "batch_size": 16, "precision": "float32"}
 DISTILL = {"stage": "distill", "fit": FIT, "distill": {"feature_points": ["stem"]}}
 NARROW = {"ratio": 0.5, "align": 2, "minimum": 2}
 PRUNE = {"stage": "prune", "fit": FIT, "distill": {"feature_points": ["stem"]}, "prune": NARROW}
+SPARSIFY = {"stage": "sparsify", "fit": FIT, "distill": {"feature_points": ["stem"]}, "sparsify": {"align": 4}}
 QUANTIZE = {"stage": "quantize", "samples": 16}
 
 
@@ -91,6 +96,7 @@ class WeightMeasurer:
             seconds=seconds,
             metrics=tested.metrics,
             gate_metrics=validated.metrics,
+            notes=artifact.notes,
         )
         return MeasuredStage(artifact, {"fp32": graph}, record, None, validated.counts, tested.counts)
 
@@ -121,7 +127,8 @@ class Run:
         if first is None:
             first = self.measure(Artifact("teacher", teacher), None, 1.0, None)
             store.keep_first(first)
-        context = CompressionContext(ClassTask(), self.train, teacher, lambda: Net(8), self._on_step)
+        validation = SPLITS["validation"]
+        context = CompressionContext(ClassTask(), self.train, teacher, lambda: Net(8), self._on_step, validation)
         try:
             return [first, *run_recipe(self.recipe, first, context, self.measure, store)]
         finally:
@@ -177,6 +184,30 @@ def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
     assert third.resumed == ["teacher", "student", "prune", "quantize"]
     assert third.trained == []
     _check_graphs_only(back[-1], stages[-1])
+
+
+@pytest.mark.integration
+def test_a_sparse_stage_goes_on_as_well_and_int8_keeps_its_pattern(tmp_path: Path) -> None:
+    """Interrupted in the sparse stage, and again read whole: the graphs are equal to the byte."""
+    chain = recipe(DISTILL, PRUNE, SPARSIFY, QUANTIZE)
+    whole = Run(tmp_path / "whole", chain, MEASURER).stages()
+    interrupted = Run(tmp_path / "work", chain, MEASURER, fail_in="sparsify")
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.stages()
+    again = Run(tmp_path / "work", chain, MEASURER)
+    _assert_equal(again.stages(), whole)
+    assert (again.resumed, again.trained) == (["teacher", "student", "prune"], ["sparsify"])
+    third = Run(tmp_path / "work", chain, MEASURER)
+    back = third.stages()
+    _assert_equal(back, whole)
+    assert third.trained == []
+    for stage in (*whole[-2:], *back[-2:]):
+        assert stage.artifact.sparsity == whole[-2].artifact.sparsity
+        noted = noted_sparsity(stage.record.notes)
+        assert noted is not None and noted.lost == () and str(noted) == "sparse 2:4: 2 of 3 layers"
+        for dialect in ("fp32",) if stage.record.name == "sparsify" else ("s8", "s8f16"):
+            sparse = sparse_layers(onnx.load_model_from_string(stage.graphs[dialect]))
+            assert sparse == {"stem.0": False, "late.0": True, "head": True}
 
 
 def _assert_equal(found: list[MeasuredStage], wanted: list[MeasuredStage]) -> None:
@@ -244,6 +275,49 @@ def test_what_changed_is_done_again_with_the_reason(
         again.stages()
     assert again.trained == redone
     assert reason in caplog.text
+
+
+def searching(table: Path) -> dict[str, Any]:
+    budget = {"max_loss": 100, "max_loss_any": 100}
+    return {**QUANTIZE, "search": {"table": str(table), "budget": budget, "sensitivity": {"samples": 4, "scored": 0}}}
+
+
+def save_table(path: Path, ms: float) -> None:
+    rows = [
+        LayerLatency(layer=layer, operator="Conv", precision="int8", ms=ms) for layer in ("stem.0", "late.0", "head")
+    ]
+    LatencyTable(source="measured:bench", graph_sha256="0" * 64, layers=tuple(rows)).save(path)
+
+
+def test_a_latency_table_that_says_something_else_is_searched_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table, chain = tmp_path / "table.yaml", recipe(searching(tmp_path / "table.yaml"))
+    save_table(table, 1.0)
+    Run(tmp_path / "work", chain).stages()
+    again = Run(tmp_path / "work", chain)
+    first = again.stages()[-1]
+    assert again.resumed == ["teacher", "quantize"]
+    save_table(table, 2.0)
+    changed_table = Run(tmp_path / "work", chain)
+    second = changed_table.stages()[-1]
+    assert changed_table.resumed == ["teacher"]
+    assert "stage 'quantize' is done again: the file of stage 'quantize'.search.table changed" in caplog.text
+    ms = [stage.record.notes["precision_plan"]["verified"]["ms"] for stage in (first, second)]
+    assert ms == [pytest.approx(3.0), pytest.approx(6.0)]
+
+
+def test_another_calibration_set_is_quantized_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is drawn from the training split, so that one sample more is another set."""
+    Run(tmp_path / "work", recipe(QUANTIZE)).stages()
+    other = Run(tmp_path / "work", recipe(changed(QUANTIZE, seed=1)))
+    other.stages()
+    assert other.resumed == ["teacher"]
+    assert "stage 'quantize'.seed was 0, is 1" in caplog.text
+    more = Run(tmp_path / "work", recipe(changed(QUANTIZE, seed=1)), train=samples("train", 66))
+    more.stages()
+    assert more.resumed == []
+    assert "stage 'quantize' is done again: the train split changed" in caplog.text
 
 
 def test_another_gate_judges_again_and_trains_nothing(short: Run) -> None:
