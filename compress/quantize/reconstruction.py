@@ -123,8 +123,9 @@ class _Part:
 
     def __init__(self, layer: PreparedLayer, calls: list[tuple[Any, ...]], exact: list[Tensor]) -> None:
         self.layer = layer
-        self.inputs = torch.cat([call[0] for call in calls])
-        self._exact = torch.cat(exact)
+        samples = _sample_axis([call[0] for call in calls])
+        self.inputs = torch.cat([call[0].movedim(samples, 0) for call in calls])
+        self._exact = torch.cat([result.movedim(samples, 0) for result in exact])
         self._others = calls[0][3:]
         self._activation = _activation(layer.node)
         self.targets = self._activation(self._exact.clone())
@@ -142,6 +143,15 @@ class _Part:
         result = self.layer.compute(self.inputs, choice.weight, choice.bias, *self._others)
         shift = self.layer.by_channel((result - self._exact).double()).mean(1)
         return LayerChoice(choice.weight, choice.bias - shift.to(choice.bias.dtype))
+
+
+def _sample_axis(chunks: Sequence[Tensor]) -> int:
+    """Where the samples lie: in front, or where chunks of different size differ, as in attention's `[L, B, E]`.
+
+    Only linear layers have them elsewhere, and those do not care on which of the leading axes.
+    """
+    shapes = [chunk.shape for chunk in chunks]
+    return next((axis for axis in range(len(shapes[0])) if len({shape[axis] for shape in shapes}) > 1), 0)
 
 
 def _activation(node: Node) -> Callable[[Tensor], Tensor]:

@@ -138,6 +138,6 @@ def draw_calibration_set(config: QuantizeStage, model: nn.Module, context: Compr
     source = SampleSource(train.split, train.ids, {n: t.numpy() for n, t in zip(names, train.inputs, strict=True)})
     if config.selection == "random":
         return draw_set(source, draw)
-    from edge.compress.quantize.activation_ranges import RangeFinder
+    from edge.compress.quantize.shared_ranges import SharedRangeFinder
 
-    return draw_set(source, draw, RangeFinder(model, context.example_inputs(2), config.quantize).by_sample)
+    return draw_set(source, draw, SharedRangeFinder(model, context.example_inputs(2), config.quantize).by_sample)

@@ -17,13 +17,13 @@ from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.quantize.dialects import write_s8, write_u8
 from edge.compress.quantize.half_regions import write_half
 from edge.compress.quantize.rounding_record import ROUNDED, rounded_layers
-from edge.compress.quantize.saturation import saturate_levels
 from edge.compress.quantize.tracing import trace
 from edge.compress.quantize.tuning.record import TUNING_NOTE
 from edge.compress.quantize.unquantized import left_float
 from edge.compress.scoring.evaluation import evaluate_by_recording
 from edge.compress.sparsify.record import SPARSITY_NOTE
 from edge.compress.sparsify.sparsifying import held_against
+from edge.compress.stages.agreement import DecisionAgreement
 from edge.compress.stages.record import StageRecord
 from edge.compress.stages.stage import QuantizeStage
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
@@ -104,8 +104,10 @@ class StageMeasurer:
         example = self.example_inputs()
         proto = export_onnx(artifact.model, example, self.input_names, self.output_names)
         settings = _settings(artifact, config)
-        tuned = artifact.notes.get(TUNING_NOTE, {}).get("kept") == "tuned"
-        graphs = _dialects(proto, settings, tuned) if artifact.quantized else {"fp32": proto.SerializeToString()}
+        graphs = {"fp32": proto.SerializeToString()}
+        if artifact.quantized:
+            tuned = artifact.notes.get(TUNING_NOTE, {}).get("kept") == "tuned"
+            graphs = self._agreement.settled(_dialects(proto, settings), tuned)
         run = self._onnx_runner(graphs, GATED_DIALECT) if artifact.quantized else module_runner(artifact.model)
         batch = 1 if artifact.quantized else 64
         program, why_not = self._program(artifact, example)
@@ -151,26 +153,15 @@ class StageMeasurer:
             "bytes": {dialect: len(graph) for dialect, graph in graphs.items()},
             **_rounding(artifact.model),
             **{
-                f"{dialect}_agrees_with_{GATED_DIALECT}": self.agreement(graphs, GATED_DIALECT, dialect)
+                f"{dialect}_agrees_with_{GATED_DIALECT}": self._agreement.share(graphs, GATED_DIALECT, dialect)
                 for dialect in graphs
-                if dialect != GATED_DIALECT and {*self.task.output_kinds} != {"regression"}
+                if dialect != GATED_DIALECT and self._agreement.defined
             },
         }
 
-    def agreement(self, graphs: Mapping[str, bytes], first: str, second: str) -> float:
-        """Share of decisions (classes, events) on which two dialects agree, everything present."""
-        runs = self._onnx_runner(graphs, first), self._onnx_runner(graphs, second)
-        same = total = 0
-        present = torch.ones(1, len(self.validation.inputs))
-        for inputs, _ in self.validation.batches(1):
-            for kind, a, b in zip(
-                self.task.output_kinds, runs[0](*inputs, present), runs[1](*inputs, present), strict=True
-            ):
-                if kind == "regression":
-                    continue
-                equal = a.argmax(1) == b.argmax(1) if kind == "categorical" else (a > 0) == (b > 0)
-                same, total = same + int(equal.sum()), total + equal.numel()
-        return same / total
+    @property
+    def _agreement(self) -> DecisionAgreement:
+        return DecisionAgreement(self.task, self.validation, self._onnx_runner)
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """The first test sample at batch 1, everything present."""
@@ -215,10 +206,9 @@ def _settings(artifact: Artifact, config: StageConfig | None) -> QuantizeConfig:
     return artifact.settings or stated
 
 
-def _dialects(proto: onnx.ModelProto, settings: QuantizeConfig, tuned: bool) -> dict[str, bytes]:
+def _dialects(proto: onnx.ModelProto, settings: QuantizeConfig) -> dict[str, bytes]:
     s8 = write_s8(proto)
-    u8 = saturate_levels(write_u8(s8)) if tuned else write_u8(s8)
-    written = {"s8": s8, "s8f16": write_half(s8, settings.keep_fp32), "u8": u8}
+    written = {"s8": s8, "s8f16": write_half(s8, settings.keep_fp32), "u8": write_u8(s8)}
     return {dialect: graph.SerializeToString() for dialect, graph in written.items()}
 
 

@@ -168,3 +168,24 @@ def test_badly_scaled_channels_are_saved() -> None:
     saved = quantize_static(model, calibration[0], calibration, tools)
     assert accuracy(saved, images, labels) >= expected - 0.5
     assert all(r.error_after <= r.error_before for r in rounded_layers(saved))
+
+
+class Attending(nn.Module):
+    """Its packed projection sees `[L, B, E]`: samples are not in front."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.head = nn.MultiheadAttention(16, 2, batch_first=True), nn.Linear(16, 4)
+
+    def forward(self, tokens: torch.Tensor) -> Any:
+        return self.head(self.attention(tokens, tokens, tokens, need_weights=False)[0].mean(1))
+
+
+@pytest.mark.parametrize("samples", [24, 23])  # chunks of one size, and a last one that is smaller
+def test_attention_is_rounded_whatever_the_number_of_samples(samples: int) -> None:
+    torch.manual_seed(0)
+    batches = [(torch.randn(samples, 5, 16),)]
+    config = QuantizeConfig(rounding="adaptive", adaptive=AdaptiveRounding(iterations=20, batch=8))
+    rounded = rounded_layers(quantize_static(Attending().eval(), batches[0], batches, config))
+    assert {layer.layer for layer in rounded} >= {"head"}
+    assert all(layer.error_after <= layer.error_before for layer in rounded)
