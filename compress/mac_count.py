@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch.fx import Node
 
-from edge.compress.prune.exported import call_arguments, export, operator_name, shape_of, tensor_names
+from edge.compress.aten_graph import call_arguments, export, operator_name, shape_of, tensor_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.export import ExportedProgram
 
-    from edge.compress.prune.exported import Inputs
+    from edge.compress.aten_graph import Inputs
 
 
 @dataclass(frozen=True)

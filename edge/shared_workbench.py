@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.compress.parallel.agreed_store import AgreedStore
 from edge.compress.parallel.collectives import first_alone, gather_values
+from edge.compress.stages.agreed_store import AgreedStore
 from edge.compress.stages.judging import StageRefusedError
 from edge.runtime.errors import ConfigError
 from edge.runtime.statistics.pairwise import Comparison

@@ -74,6 +74,38 @@ def test_imports_go_one_way(layer: str) -> None:
     assert upward == []
 
 
+def _rooms(layer: str) -> dict[str, set[str]]:
+    """Each folder and file of a layer with those of the same layer that it imports, for types as well."""
+    house: dict[str, set[str]] = {}
+    for path, tree in _parsed(layer):
+        room = Path(path).relative_to(layer).parts[0].removesuffix(".py")
+        inside = (
+            name.removeprefix(f"edge.{layer}.") for _, name in _imports(tree) if name.startswith(f"edge.{layer}.")
+        )
+        house.setdefault(room, set()).update(name.split(".")[0] for name in inside)
+    return {room: {other for other in found if other in house and other != room} for room, found in house.items()}
+
+
+def _circles(house: dict[str, set[str]]) -> set[str]:
+    """What is left when rooms that import nothing of the rest are taken away, again and again."""
+    left = dict(house)
+    while ground := [room for room, found in left.items() if not found & left.keys()]:
+        for room in ground:
+            del left[room]
+    return set(left)
+
+
+@pytest.mark.parametrize("layer", ["calibration", "compress"])
+def test_rooms_import_each_other_one_way(layer: str) -> None:
+    """A folder is understood when those below it are; one that needs another which needs it is not."""
+    assert _circles(_rooms(layer)) == set()
+
+
+def test_a_circle_of_rooms_is_found() -> None:
+    assert _circles({"a": {"b"}, "b": {"c"}, "c": set()}) == set()
+    assert _circles({"a": {"b"}, "b": {"a"}, "c": {"a"}, "d": set()}) == {"a", "b", "c"}
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_no_import_is_relative(layer: str) -> None:
     relative = [

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge.compress.aten_graph import export
 from edge.compress.mac_count import LayerMacs, layer_macs
 from edge.compress.prune import layer_rules, pointwise_rules, shape_rules
 from edge.compress.prune.channels import FIXED
-from edge.compress.prune.exported import export
 from edge.compress.prune.layer_shapes import LayerUse, layer_uses
 from edge.compress.prune.walk import Walk
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.export import ExportedProgram
 
+    from edge.compress.aten_graph import Inputs
     from edge.compress.prune.channels import Labels
-    from edge.compress.prune.exported import Inputs
 
 logger = logging.getLogger(__name__)
 RULES = {**pointwise_rules.RULES, **shape_rules.RULES, **layer_rules.RULES}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from edge.compress.prune.exported import evaluation_copy
+from edge.compress.aten_graph import evaluation_copy
 from edge.runtime.errors import DataError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import numpy as np
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from edge.compress.aten_graph import call, evaluation_copy
 from edge.compress.export import export_onnx
-from edge.compress.prune.exported import call, evaluation_copy
 from edge.compress.prune.latency_search import PathSearch, narrowest_counts, pruning_path
 from edge.compress.prune.plan import PlanLatency, PruningPlan, apply
 from edge.compress.prune.predicted_latency import predict_latency
@@ -21,8 +21,8 @@ from edge.runtime.errors import ConfigError
 if TYPE_CHECKING:
     import onnx
 
+    from edge.compress.aten_graph import Inputs
     from edge.compress.prune.config import LatencyTarget, PruneConfig
-    from edge.compress.prune.exported import Inputs
     from edge.compress.prune.latency_source import LatencyShare, LatencySource
     from edge.compress.prune.search import Candidates
 

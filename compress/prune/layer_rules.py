@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge.compress.aten_graph import operator_name, shape_of
 from edge.compress.prune.channels import Dims, fixed
-from edge.compress.prune.exported import operator_name, shape_of
 from edge.compress.prune.pointwise_rules import broadcast
 
 if TYPE_CHECKING:

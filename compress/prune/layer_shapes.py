@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch.fx import Node
 
-from edge.compress.prune.exported import call_arguments, operator_name, shape_of, tensor_names
+from edge.compress.aten_graph import call_arguments, operator_name, shape_of, tensor_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch.fx import Node
 
+from edge.compress.aten_graph import operator_name, shape_of
 from edge.compress.prune.channels import Dims, fixed
-from edge.compress.prune.exported import operator_name, shape_of
 
 if TYPE_CHECKING:
     from edge.compress.prune.channels import Labels

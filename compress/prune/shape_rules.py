@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge.compress.aten_graph import operator_name, shape_of
 from edge.compress.prune.channels import Dims, first_free, fixed, repeat_to
-from edge.compress.prune.exported import operator_name, shape_of
 
 if TYPE_CHECKING:
     from torch.fx import Node

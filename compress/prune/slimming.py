@@ -6,10 +6,10 @@ import logging
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from edge.compress.aten_graph import first_sample
 from edge.compress.mac_count import macs
 from edge.compress.prune.attention import separate_attention
 from edge.compress.prune.config import MEASURED, PruneConfig
-from edge.compress.prune.exported import first_sample
 from edge.compress.prune.graph import ChannelGraph, channel_graph
 from edge.compress.prune.importance import norm_importance, taylor_importance
 from edge.compress.prune.plan import PruningPlan, apply
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from edge.compress.prune.exported import Inputs
+    from edge.compress.aten_graph import Inputs
     from edge.compress.prune.graph import ChannelGroup
     from edge.compress.prune.importance import Losses
     from edge.compress.prune.latency_source import EstimateLatency

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from edge.compress.prune.exported import tensors_of
+from edge.compress.aten_graph import tensors_of
 from edge.compress.prune.heads import correct_head_counts
 from edge.runtime.errors import ModelError
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_leaves
 
-from edge.compress.prune.exported import call, evaluation_copy, tensors_of
+from edge.compress.aten_graph import call, evaluation_copy, tensors_of
 from edge.compress.prune.graph import cuts_of
 from edge.compress.prune.surgery import shrink
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from edge.compress.aten_graph import Inputs
     from edge.compress.prune.channels import Labels
-    from edge.compress.prune.exported import Inputs
     from edge.compress.prune.graph import ChannelGraph, ChannelGroup
 
 logger = logging.getLogger(__name__)

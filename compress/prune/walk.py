@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.fx import Node
 
+from edge.compress.aten_graph import call_arguments, operator_name, shape_of, tensor_names
 from edge.compress.prune.channels import ChannelClasses, Dims, fixed
-from edge.compress.prune.exported import call_arguments, operator_name, shape_of, tensor_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -62,7 +62,7 @@ def prepare_static(
 ) -> GraphModule:
     """The first half of `quantize_static`: a float graph whose observers have their scales, its weights mended.
 
-    Here it can be tuned (`edge.compress.quantize.tuning.tuned_graph`); then `convert_static` makes it INT8.
+    Here it can be tuned (`edge.compress.tuning.tuned_graph`); then `convert_static` makes it INT8.
 
     Raises:
         ModelError: As `quantize_static`.

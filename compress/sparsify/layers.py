@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch.fx import Node
 
-from edge.compress.prune.exported import call_arguments, export, operator_name, shape_of, tensor_names
+from edge.compress.aten_graph import call_arguments, export, operator_name, shape_of, tensor_names
 from edge.compress.quantize.tracing import quiet
 from edge.compress.sparsify.pattern import INPUT_AXIS
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.export import ExportedProgram
 
-    from edge.compress.prune.exported import Inputs
+    from edge.compress.aten_graph import Inputs
     from edge.compress.sparsify.config import SparsifyConfig
 
 _CONVOLUTIONS = frozenset({"conv1d", "conv2d", "conv3d"})

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import onnx
     from torch import Tensor, nn
 
-    from edge.compress.prune.exported import Inputs
+    from edge.compress.aten_graph import Inputs
     from edge.compress.prune.importance import Losses
     from edge.compress.sparsify.config import SparsifyConfig
     from edge.compress.sparsify.masks import Masks

@@ -12,11 +12,11 @@ from edge.compress.distill.teaching import teach
 from edge.compress.parallel.collectives import spread
 from edge.compress.prune.slimming import PruningPlan, apply, plan
 from edge.compress.quantize.tracing import quiet
-from edge.compress.quantize.tuning.record import TUNING_NOTE
 from edge.compress.samples import draw_present, mask_modalities
 from edge.compress.sparsify.masks import held_masks
 from edge.compress.sparsify.sparsifying import sparsify
 from edge.compress.stages.stage import Artifact, DistillStage, PruneStage, QuantizeStage, SparsifyStage, apply_stage
+from edge.compress.tuning.record import TUNING_NOTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +110,7 @@ def _tuned(
     """Tunes a calibrated graph in place if the stage asks for it; what the stage's record notes of that."""
     if config.tune is None:
         return {}
-    from edge.compress.quantize.tuning.tuned_graph import tune_prepared
+    from edge.compress.tuning.tuned_graph import tune_prepared
 
     # A copy, for a teacher is frozen and laid out anew, and the stage before is to stay as it is.
     teacher = context.teacher if config.tune.teacher == "recipe" else copy.deepcopy(artifact.model)

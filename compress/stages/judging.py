@@ -11,7 +11,7 @@ from edge.compress.gates.verdicts import judge_stage
 from edge.compress.gates.wording import describe_refusal
 from edge.compress.scoring.loss_intervals import paired_losses
 from edge.compress.scoring.task import AdditiveMetric
-from edge.compress.sensitivity.planning_split import unseen_by_search
+from edge.compress.stages.unseen_recordings import unseen_by_search
 from edge.runtime.errors import GateError
 
 if TYPE_CHECKING:

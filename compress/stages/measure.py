@@ -18,7 +18,6 @@ from edge.compress.quantize.dialects import write_s8, write_u8
 from edge.compress.quantize.half_regions import write_half
 from edge.compress.quantize.rounding_record import ROUNDED, rounded_layers
 from edge.compress.quantize.tracing import trace
-from edge.compress.quantize.tuning.record import TUNING_NOTE
 from edge.compress.quantize.unquantized import left_float
 from edge.compress.scoring.evaluation import evaluate_by_recording
 from edge.compress.sparsify.record import SPARSITY_NOTE
@@ -26,6 +25,7 @@ from edge.compress.sparsify.sparsifying import held_against
 from edge.compress.stages.agreement import DecisionAgreement
 from edge.compress.stages.record import StageRecord
 from edge.compress.stages.stage import QuantizeStage
+from edge.compress.tuning.record import TUNING_NOTE
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from edge.runtime.errors import ModelError
 

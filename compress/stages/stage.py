@@ -17,9 +17,9 @@ from edge.compress.gates.config import GateConfig
 from edge.compress.precision_plan import PrecisionPlan, load_plan
 from edge.compress.prune.slimming import PruneConfig
 from edge.compress.quantize.config import QuantizeConfig
-from edge.compress.quantize.tuning.config import TuneConfig
 from edge.compress.sensitivity.config import PlanSearchConfig
 from edge.compress.sparsify.config import SparsifyConfig
+from edge.compress.tuning.config import TuneConfig
 from edge.runtime.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edge.compress.aten_graph import export
 from edge.compress.mac_count import LayerMacs, layer_macs, macs
-from edge.compress.prune.exported import export
 from edge.runtime.errors import ModelError
 
 

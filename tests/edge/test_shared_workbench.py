@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edge import shared_workbench
-from edge.compress.parallel import agreed_store
-from edge.compress.parallel.agreed_store import AgreedStore
+from edge.compress.stages import agreed_store
+from edge.compress.stages.agreed_store import AgreedStore
 from edge.compress.stages.judging import StageRefusedError
 from edge.compress.stages.store import StageStore
 from edge.runtime.errors import ConfigError

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import ViTConfig, ViTModel
 
+from edge.compress.aten_graph import tensors_of
 from edge.compress.mac_count import macs
 from edge.compress.prune.attention import SeparateAttention, separate_attention
-from edge.compress.prune.exported import tensors_of
 from edge.compress.prune.slimming import PruneConfig, apply, plan
 
 if TYPE_CHECKING:

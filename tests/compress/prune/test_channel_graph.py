@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge.compress.prune.exported import tensors_of
+from edge.compress.aten_graph import tensors_of
 from edge.compress.prune.graph import ChannelGraph, channel_graph, cuts_of
 from edge.compress.prune.surgery import shrink
 from edge.compress.prune.trial import without_failures

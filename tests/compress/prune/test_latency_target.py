@@ -11,9 +11,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from edge.compress.aten_graph import first_sample
 from edge.compress.latency_table import LatencyTable, LayerLatency, graph_digest
 from edge.compress.prune.config import LatencyTarget, PruneConfig
-from edge.compress.prune.exported import first_sample
 from edge.compress.prune.latency_plan import timed_graph
 from edge.compress.prune.latency_source import MeasuredLatency, machine_name
 from edge.compress.prune.slimming import PruningPlan, apply, plan

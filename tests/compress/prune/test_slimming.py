@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from edge.compress.aten_graph import tensors_of
 from edge.compress.mac_count import macs
-from edge.compress.prune.exported import tensors_of
 from edge.compress.prune.slimming import PruneConfig, PruningPlan, apply, plan
 from edge.runtime.errors import ConfigError, DataError, ModelError
 

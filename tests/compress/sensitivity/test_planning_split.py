@@ -15,11 +15,12 @@ from torch import nn
 from edge.compress.gates.config import GateConfig
 from edge.compress.samples import SampleSet
 from edge.compress.scoring.recording_counts import RecordingCounts
-from edge.compress.sensitivity.planning_split import planning_samples, unseen_by_search
+from edge.compress.sensitivity.planning_split import planning_samples
 from edge.compress.stages.judging import judged_stage
 from edge.compress.stages.measure import MeasuredStage
 from edge.compress.stages.record import StageRecord
 from edge.compress.stages.stage import Artifact, CompressionContext
+from edge.compress.stages.unseen_recordings import unseen_by_search
 from edge.runtime.errors import DataError
 from edge.training.metrics import AccuracyMetric
 from tests.compress.sensitivity.conftest import Accuracy, Digits

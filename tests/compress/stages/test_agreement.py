@@ -11,7 +11,7 @@ from edge.compress.quantize.pt2e import quantize_static
 from edge.compress.stages.agreement import LEAST_AGREEMENT
 from edge.compress.stages.measure import StageMeasurer
 from edge.compress.stages.stage import Artifact, QuantizeStage
-from tests.compress.quantize.tuning.pattern_task import CLIPPED, PatternTask, float_net, pattern_set
+from tests.compress.tuning.pattern_task import CLIPPED, PatternTask, float_net, pattern_set
 
 if TYPE_CHECKING:
     import pytest

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.quantize.pt2e import prepare_static
-from edge.compress.quantize.tuning.config import TuneConfig
 from edge.compress.samples import SampleSet
+from edge.compress.tuning.config import TuneConfig
 from edge.training.metrics import AccuracyMetric
 from tests.compress.quantize.hard_cases import Separable, accuracy, patterns, trained
 

@@ -12,12 +12,12 @@ from torch import nn
 
 from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.quantize.pt2e import convert_static
-from edge.compress.quantize.tuning.judgement import divide_split
-from edge.compress.quantize.tuning.tuned_graph import tune_prepared
 from edge.compress.samples import SampleSet
+from edge.compress.tuning.judgement import divide_split
+from edge.compress.tuning.tuned_graph import tune_prepared
 from edge.runtime.errors import DataError, ModelError
 from tests.compress.quantize.hard_cases import badly_scaled
-from tests.compress.quantize.tuning.pattern_task import (
+from tests.compress.tuning.pattern_task import (
     CLIPPED,
     PatternNet,
     PatternTask,
@@ -31,8 +31,8 @@ from tests.compress.quantize.tuning.pattern_task import (
 if TYPE_CHECKING:
     from torch.fx import GraphModule
 
-    from edge.compress.quantize.tuning.config import TuneConfig
-    from edge.compress.quantize.tuning.record import TuningRecord
+    from edge.compress.tuning.config import TuneConfig
+    from edge.compress.tuning.record import TuningRecord
 
 PLAIN = QuantizeConfig(bias_correction=False)
 

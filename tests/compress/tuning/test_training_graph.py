@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.quantize.prepared_graph import watcher_at
 from edge.compress.quantize.pt2e import convert_static, prepare_static
-from edge.compress.quantize.tuning.learned_levels import LearnedLevels
-from edge.compress.quantize.tuning.training_graph import TrainingGraph
+from edge.compress.tuning.learned_levels import LearnedLevels
+from edge.compress.tuning.training_graph import TrainingGraph
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule

@@ -1,4 +1,4 @@
-"""The exported graph that pruning and counting read: one way to make it, one way to read a call's arguments."""
+"""The ATen graph of a module, for pruning and counting: one way to export it, one way to read a call's arguments."""
 
 from __future__ import annotations
 

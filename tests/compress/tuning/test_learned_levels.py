@@ -10,7 +10,7 @@ from torch import Tensor
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e  # noqa: F401  (registers quantized_decomposed)
 
 from edge.compress.quantize.observers import ActivationObserver, PerChannelWeightObserver
-from edge.compress.quantize.tuning.learned_levels import LearnedLevels, round_to_levels
+from edge.compress.tuning.learned_levels import LearnedLevels, round_to_levels
 
 decomposed = torch.ops.quantized_decomposed
 INT8 = (-128, 127)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from edge.compress.quantize.observers import ActivationObserver, PerChannelWeightObserver
 from edge.compress.quantize.prepared_graph import watcher_at
 from edge.compress.quantize.tensor_weights import PerTensorWeightObserver
-from edge.compress.quantize.tuning.learned_levels import LearnedLevels
+from edge.compress.tuning.learned_levels import LearnedLevels
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -14,9 +14,9 @@ from edge.runtime.errors import DataError
 if TYPE_CHECKING:
     from torch import nn
 
-    from edge.compress.quantize.tuning.config import TuneConfig
     from edge.compress.samples import SampleSet
     from edge.compress.scoring.task import Task
+    from edge.compress.tuning.config import TuneConfig
 
 _BATCH = 64
 

@@ -18,7 +18,7 @@ from edge.compress.stages.stage import Artifact, CompressionContext, QuantizeSta
 from edge.compress.stages.store import StageStore
 from edge.runtime.errors import ConfigError
 from tests.compress.quantize.hard_cases import Separable
-from tests.compress.quantize.tuning.pattern_task import PatternNet, PatternTask, float_net, pattern_set
+from tests.compress.tuning.pattern_task import PatternNet, PatternTask, float_net, pattern_set
 
 if TYPE_CHECKING:
     from pathlib import Path

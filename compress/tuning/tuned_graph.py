@@ -10,10 +10,10 @@ import torch
 from edge.compress.distill.teaching import teach
 from edge.compress.fitting import set_layout
 from edge.compress.parallel.collectives import gather_values
-from edge.compress.quantize.tuning.judgement import HeldBackLoss, divide_split
-from edge.compress.quantize.tuning.record import TuningRecord
-from edge.compress.quantize.tuning.training_graph import TrainingGraph
 from edge.compress.sparsify.masks import held_masks
+from edge.compress.tuning.judgement import HeldBackLoss, divide_split
+from edge.compress.tuning.record import TuningRecord
+from edge.compress.tuning.training_graph import TrainingGraph
 from edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from edge.compress.distill.history import LossHistory
     from edge.compress.fitting import OnStep
-    from edge.compress.quantize.tuning.config import TuneConfig
-    from edge.compress.quantize.tuning.judgement import DividedSplit
     from edge.compress.samples import SampleSet
     from edge.compress.scoring.task import Task
+    from edge.compress.tuning.config import TuneConfig
+    from edge.compress.tuning.judgement import DividedSplit
 
 logger = logging.getLogger(__name__)
 
