@@ -38,11 +38,12 @@ def selection_text(result: dict[str, Any]) -> str:
     rows = [HEAD, ("---", *["---:"] * (len(HEAD) - 1)), *(_row(name, result[name]) for name in get_args(Observer))]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     first = result[get_args(Observer)[0]]
+    what = f"{result['samples']} samples against those of {result['split']:,}, {first['tensors']} tensors"
+    drawn = f"the middle of {len(first['drawn'])} random draws with the same share of states"
     return (
-        f"Ceilings of {result['samples']} samples against those of {result['split']:,}, {first['tensors']} tensors of the\n"
-        f"project *{result['project']}*; drawn: the middle of {len(first['drawn'])} random draws with the same share of\n"
-        "states. Points: INT8 by the whole split against INT8 by the chosen samples, paired, in the state that loses most,\n"
-        f"with the 95 % interval.\n\n{table}"
+        f"Ceilings of {what} of the project *{result['project']}*; drawn:\n{drawn}. Points: INT8 by\n"
+        "the whole split against INT8 by the chosen samples, paired, in the state that loses most, with the 95 %\n"
+        f"interval.\n\n{table}"
     )
 
 
