@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.preflight
 STEPS = (
     *("versions", "ONNX", "ONNX Runtime", "operators", "TensorRT parser", "Torch-TensorRT coverage"),
-    *("Torch-TensorRT engine", "engine build", "precision", "kernels", "DLA", "memory"),
+    *("Torch-TensorRT engine", "engine build", "precision", "kernels", "2:4 sparsity", "DLA", "memory"),
 )
 
 

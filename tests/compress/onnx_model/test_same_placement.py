@@ -16,8 +16,8 @@ from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.quantize.dialects import write_s8
 from edge.compress.quantize.onnx_graph import OnnxGraph
 from edge.compress.quantize.pt2e import quantize_static
+from tests.compress.conftest import ThreeBranch, TwoBranch, scenes
 from tests.compress.onnx_model.models import CASES, as_samples
-from tests.compress.quantize.conftest import ThreeBranch, TwoBranch, scenes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -20,7 +20,7 @@ from edge.runtime.errors import ModelError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tests.compress.quantize.conftest import Quantized
+    from tests.compress.conftest import Quantized
 
 GRAPHS = ("two_branch", "three_branch")
 

@@ -8,7 +8,7 @@ from edge.compress.quantize.kernels import integer_kernels
 from edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:
-    from tests.compress.quantize.conftest import Quantized
+    from tests.compress.conftest import Quantized
 
 
 def test_a_float_graph_has_no_integer_kernels(two_branch: Quantized) -> None:

@@ -14,7 +14,7 @@ from edge.runtime.errors import DataError, ModelError
 
 if TYPE_CHECKING:
     from edge.calibration.observers import Observer
-    from tests.compress.quantize.conftest import Quantized
+    from tests.compress.conftest import Quantized
 
 
 def test_known_scales_give_known_numbers() -> None:

@@ -18,7 +18,7 @@ from edge.compress.quantize.pt2e import quantize_static
 from edge.compress.quantize.saturation import saturate_levels
 
 if TYPE_CHECKING:
-    from tests.compress.quantize.conftest import Quantized
+    from tests.compress.conftest import Quantized
 
 
 def written(model: nn.Module, values: torch.Tensor) -> tuple[onnx.ModelProto, onnx.ModelProto]:

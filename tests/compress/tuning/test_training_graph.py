@@ -18,7 +18,7 @@ from edge.compress.tuning.training_graph import TrainingGraph
 if TYPE_CHECKING:
     from torch.fx import GraphModule
 
-    from tests.compress.quantize.conftest import Quantized
+    from tests.compress.conftest import Quantized
 
 decomposed = torch.ops.quantized_decomposed
 QDQ = {
