@@ -78,12 +78,12 @@ class Study:
         self.model, self.examples = saved.model, examples
         self.test, self.task = load_split(saved.manifest.dataset, "test"), FusionTask(saved.manifest.project.io)
 
-    def ranges(self, draw: DrawConfig, observer: Observer = "minmax") -> dict[str, TensorRange]:
-        """What the tensors do on a set; one that is chosen by ranges is chosen for this observer."""
-        return self.finder.ranges(self.drawn(draw, observer).batches(BATCH))
+    def ranges(self, draw: DrawConfig) -> dict[str, TensorRange]:
+        """What the tensors do on a set that is drawn at random."""
+        return self.finder.ranges(self.drawn(draw, "minmax").batches(BATCH))
 
     def drawn(self, draw: DrawConfig, observer: Observer) -> CalibrationSet:
-        """The set itself."""
+        """A set; one that is chosen by ranges is chosen for this observer."""
 
         def measure(_: Iterable[tuple[NDArray[Any], ...]], __: int) -> tuple[list[SampleRanges], RangeMethod]:
             found = zip(self.by_sample, ceilings(self.whole, observer).values(), strict=True)
@@ -95,7 +95,8 @@ class Study:
     def compare(self, observer: Observer, drawn: list[dict[str, TensorRange]]) -> dict[str, Any]:
         """Median and 95 % point of the tensors' errors, of the chosen set and of each drawn one."""
         draw = DrawConfig(samples=self.samples, selection="ranges")
-        chosen = self.ranges(draw, observer)
+        chosen_set = self.drawn(draw, observer)
+        chosen = self.finder.ranges(chosen_set.batches(BATCH))
         near, *others = (self._errors(found, observer) for found in (chosen, *drawn))
         middle = np.median(np.array(others), 0)
         print(
@@ -103,7 +104,7 @@ class Study:
             f"{len(drawn)}: median {middle[0]:.2%}, p95 {middle[1]:.2%}",
             flush=True,
         )
-        lost = self._lost(observer, self.drawn(draw, observer).batches(BATCH))
+        lost = self._lost(observer, chosen_set.batches(BATCH))
         print(f"  INT8 of the split - INT8 of the chosen, points: {lost}", flush=True)
         return {"tensors": len(chosen), "chosen": near, "drawn": others, "lost": lost}
 

@@ -3,24 +3,29 @@
 Run: python benchmarks/pruning_equal_latency.py [--share 0.6] [--seeds 3] [--steps 200] [--fine-tune 60]
 A small net of two sensors (residual add, concatenation) is trained on synthetic patterns. Both sides rank channels by
 Taylor importance on the same batches, cut down to multiples of 8, may take 80 % of a layer, and are tuned on the same
-batches. Torch-Pruning (pip install torch-pruning) knows no latency: its ratio is raised until its graph, timed against
-the unpruned one, holds the target. At the end the three graphs are timed in turn.
+batches. Torch-Pruning (`make bench-compress-peers`) knows no latency: its ratio is raised until its graph, timed
+against the unpruned one, holds the target. At the end the three graphs are timed in turn.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import importlib
 import logging
+import sys
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+sys.path.insert(0, str(Path(__file__).parent / "compression"))
+from peer_venv import PeerMissingError
+from torch_pruning_side import TorchPruningRun
 
 from edge.compress.mac_count import macs
 from edge.compress.prune.config import LatencyTarget
@@ -37,7 +42,6 @@ CLASSES, SIZE, BATCH = 10, 32, 32
 TAYLOR_BATCHES = 8
 ALIGN, MOST = 8, 0.8
 NOISE = 6.0  # standard deviations of a pattern
-HALVINGS = 5  # of Torch-Pruning's ratio
 
 
 class TwoSensors(nn.Module):
@@ -111,12 +115,7 @@ def score(model: nn.Module, patterns: Patterns) -> float:
 
 def ours(model: nn.Module, patterns: Patterns, share: float, seed: int) -> nn.Module:
     """To a latency target of this machine."""
-
-    def losses(candidate: nn.Module) -> Iterator[Tensor]:
-        for inputs, classes in patterns.batches(TAYLOR_BATCHES, seed):
-            yield functional.cross_entropy(candidate(*inputs), classes)
-
-    target = LatencyTarget(ratio=share)
+    target, losses = LatencyTarget(ratio=share), partial(_losses, patterns, seed)
     chosen = plan(model, _example(), PruneConfig(latency=target, align=ALIGN, max_ratio=MOST), losses=losses)
     print(f"    edge: {chosen.latency}", flush=True)
     return apply(model, chosen)
@@ -124,36 +123,21 @@ def ours(model: nn.Module, patterns: Patterns, share: float, seed: int) -> nn.Mo
 
 def theirs(model: nn.Module, patterns: Patterns, share: float, seed: int, everywhere: bool) -> nn.Module | None:
     """Torch-Pruning at the smallest ratio that holds the target; None where none of those tried does."""
-    clock, before = MeasuredLatency(), timed_graph(model, _example())
-    low, high, best = 0.0, MOST, None
-    for _ in range(HALVINGS):
-        ratio = (low + high) / 2
-        slim = _torch_pruned(model, patterns, ratio, seed, everywhere)
-        if clock.share(before, timed_graph(slim, _example()), share).holds(share):
-            high, best = ratio, slim
-        else:
-            low = ratio
-    return best
-
-
-def _torch_pruned(model: nn.Module, patterns: Patterns, ratio: float, seed: int, everywhere: bool) -> nn.Module:
-    tp = importlib.import_module("torch_pruning")
-    slim = copy.deepcopy(model)
-    for inputs, classes in patterns.batches(TAYLOR_BATCHES, seed):
-        functional.cross_entropy(slim(*inputs), classes).backward()
-    pruner = tp.pruner.BasePruner(
-        slim,
-        _example(),
-        importance=tp.importance.GroupTaylorImportance(),
-        global_pruning=everywhere,
-        pruning_ratio=ratio,
-        max_pruning_ratio=MOST,
-        round_to=ALIGN,
-        ignored_layers=[slim.get_submodule("head")],
+    run = TorchPruningRun(
+        example=_example(),
+        losses=partial(_losses, patterns, seed),
+        outputs=lambda candidate: [candidate.get_submodule("head")],
+        align=ALIGN,
+        max_ratio=MOST,
+        everywhere=everywhere,
     )
-    pruner.step()
-    slim.zero_grad(set_to_none=True)
-    return slim.eval()
+    return run.to_latency(model, share)
+
+
+def _losses(patterns: Patterns, seed: int, candidate: nn.Module) -> Iterator[Tensor]:
+    """Of the batches that both sides rank channels by."""
+    for inputs, classes in patterns.batches(TAYLOR_BATCHES, seed):
+        yield functional.cross_entropy(candidate(*inputs), classes)
 
 
 def _example() -> tuple[Tensor, Tensor]:
@@ -194,7 +178,7 @@ def line(
     """Prunes, times against the unpruned graph, tunes and scores."""
     try:
         slim = prune()
-    except ImportError:
+    except PeerMissingError:
         return "not installed: left out"
     if slim is None:
         return "no ratio holds the target"

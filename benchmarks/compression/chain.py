@@ -32,7 +32,7 @@ from torch_pruning_side import TorchPruningRun
 from edge.compress.distill.teaching import teach
 from edge.compress.prune.config import LatencyTarget
 from edge.compress.recipe import Recipe, run_recipe
-from edge.compress.samples import draw_present, mask_modalities
+from edge.compress.stages.handlers import taylor_losses
 from edge.compress.stages.stage import Artifact, CompressionContext, PruneStage, QuantizeStage
 from edge.project import load_project
 from edge.runtime.atomic import atomic_file
@@ -40,10 +40,6 @@ from edge.runtime.errors import EdgeError
 from edge.workbench import open_workbench
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from torch import Tensor, nn
-
     from edge.compress.stages.measure import MeasuredStage
     from edge.workbench import Workbench
 
@@ -51,7 +47,6 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "chain.json"
 PAGE = ROOT / "benchmarks" / "results_chain.md"
 PEERS = {"Torch-Pruning, uniform": False, "Torch-Pruning, global": True}
-TAYLOR_BATCHES = 8
 ROUNDS = 60
 
 
@@ -75,14 +70,14 @@ class Chain:
         """Everything made, measured and timed."""
         teacher, student = self.study.model(TEACHER_ARM, self.seed), self.study.model(TAUGHT, self.seed)
         measure = self.bench.measurer
+        context = CompressionContext(self.bench.task, self.bench.train, teacher, lambda: student)
         first = measure(Artifact(TEACHER, teacher), None, 0.0, None)
         second = measure(Artifact(STUDENT, student), distill_stage(self.study.project), 0.0, first)
         stages = {TEACHER: first, STUDENT: second}
         for side, everywhere in PEERS.items():
             print(f"seed {self.seed}: {side}", flush=True)
-            stages[side] = self._peer(second, teacher, side, everywhere)
+            stages[side] = self._peer(second, context, side, everywhere)
         print(f"seed {self.seed}: edge", flush=True)
-        context = CompressionContext(self.bench.task, self.bench.train, teacher, lambda: student)
         recipe = Recipe(stages=(self.prune, self._quantize()))
         stages |= {stage.record.name: stage for stage in run_recipe(recipe, second, context, measure)}
         return self._timed(stages)
@@ -91,13 +86,13 @@ class Chain:
         found = next(s for s in self.study.project.recipe.stages if isinstance(s, QuantizeStage))
         return found.model_copy(update={"name": QUANTIZED, "gate": None})
 
-    def _peer(self, student: MeasuredStage, teacher: nn.Module, side: str, everywhere: bool) -> MeasuredStage:
+    def _peer(self, student: MeasuredStage, context: CompressionContext, side: str, everywhere: bool) -> MeasuredStage:
         target, prune = self.prune.prune.latency, self.prune
         assert target is not None
         assert target.ratio is not None
         run = TorchPruningRun(
             example=self.bench.measurer.example_inputs(),
-            losses=self._losses,
+            losses=taylor_losses(prune.fit, context),
             outputs=lambda model: [list(head.modules())[-1] for head in model.get_submodule("heads").children()],
             align=prune.prune.align,
             max_ratio=prune.prune.max_ratio,
@@ -106,16 +101,8 @@ class Chain:
         slim = run.to_latency(student.artifact.model, target.ratio)
         if slim is None:
             raise RuntimeError(f"no ratio of {side} holds {target.ratio}")
-        teach(slim, teacher, self.bench.train, self.bench.task, prune.distill, prune.fit)
+        teach(slim, context.teacher, context.train, context.task, prune.distill, prune.fit)
         return self.bench.measurer(Artifact(side, slim), prune, 0.0, student)
-
-    def _losses(self, model: nn.Module) -> Iterator[Tensor]:
-        """The batches that our stage takes."""
-        fit, train = self.prune.fit, self.bench.train
-        generator = torch.Generator().manual_seed(fit.seed)
-        for _, (inputs, targets) in zip(range(TAYLOR_BATCHES), train.batches(fit.batch_size, generator), strict=False):
-            present = draw_present(len(inputs[0]), len(inputs), fit.modality_dropout, generator)
-            yield self.bench.task.loss(model(*mask_modalities(inputs, present)), targets)
 
     def _timed(self, stages: dict[str, MeasuredStage]) -> SeedOutcome:
         graphs = {name: stage.deployed for name, stage in stages.items()}

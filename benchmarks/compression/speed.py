@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import thread_time_ns
+from time import perf_counter_ns, thread_time_ns
 from typing import TYPE_CHECKING, Any
 
 from turns import take_turns, timed
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 BASE = "FP32"
 REFERENCE = "ONNX Runtime U8S8"
+_KEYS = {BASE: "over_fp32", REFERENCE: "over_onnxruntime"}
 CALLS = 5
 
 
@@ -33,26 +34,25 @@ def speed_ratios(
     Returns:
         By side: `over_fp32` and, where that side ran, `over_onnxruntime`; each `{ratio, interval, range, rounds}`.
     """
-    turns = take_turns({name: timed(_call(graph, feeds), CALLS) for name, graph in graphs.items()}, rounds)
-    found: dict[str, dict[str, Any]] = {}
-    for name in graphs:
-        if name == BASE:
-            continue
-        longer = turns.summary(name, 1e-3)  # how many times as long the others take
-        found[name] = {"over_fp32": _ratio(longer[BASE])}
-        if REFERENCE in graphs and name != REFERENCE:
-            found[name]["over_onnxruntime"] = _ratio(longer[REFERENCE])
-    return found
+    bases = {base: key for base, key in _KEYS.items() if base in graphs}
+    found = all_ratios(graphs, feeds, tuple(bases), rounds, perf_counter_ns)
+    return {
+        name: {bases[base]: ratio for base, ratio in of["over"].items()} for name, of in found.items() if name != BASE
+    }
 
 
 def all_ratios(
-    graphs: Mapping[str, bytes], feeds: dict[str, NDArray[np.float32]], bases: tuple[str, ...], rounds: int
+    graphs: Mapping[str, bytes],
+    feeds: dict[str, NDArray[np.float32]],
+    bases: tuple[str, ...],
+    rounds: int,
+    clock: Callable[[], int] = thread_time_ns,
 ) -> dict[str, dict[str, Any]]:
     """How many times as fast as each base each graph is: by side `over: {base: {ratio, interval, range, rounds}}`.
 
-    By this thread's own time, which other processes do not lengthen; ONNX Runtime's one thread is this one.
+    By default in this thread's own time, which other processes do not lengthen; ONNX Runtime's one thread is this one.
     """
-    sides = {name: timed(_call(graph, feeds), CALLS, thread_time_ns) for name, graph in graphs.items()}
+    sides = {name: timed(_call(graph, feeds), CALLS, clock) for name, graph in graphs.items()}
     turns = take_turns(sides, rounds)
     found = {name: turns.summary(name, 1e-3) for name in graphs}
     return {

@@ -14,17 +14,20 @@ from edge.compress.quantize.saturation import saturate_levels
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from torch import Tensor
+
     from edge.compress.samples import SampleSet
     from edge.compress.scoring.evaluation import Runner
     from edge.compress.scoring.task import Task
 
+GATED = "s8"
 LEAST_AGREEMENT = 0.995  # of decisions, below which `u8` is another function than the one that was gated
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class DecisionAgreement:
-    """Shares of equal decisions (classes, events) on a split, everything present.
+    """Compares what dialects decide (classes, events) on a split, everything present.
 
     Attributes:
         task: Says how outputs are read.
@@ -36,40 +39,50 @@ class DecisionAgreement:
     data: SampleSet
     runner: Callable[[Mapping[str, bytes], str], Runner]
 
-    @property
-    def defined(self) -> bool:
-        """Whether anything is decided: regressions alone decide nothing."""
-        return {*self.task.output_kinds} != {"regression"}
+    def settled(self, graphs: dict[str, bytes], tuned: bool) -> tuple[dict[str, bytes], dict[str, float]]:
+        """The graphs, `u8` with the levels of `s8` where it must have them, and the shares that agree with `s8`.
 
-    def share(self, graphs: Mapping[str, bytes], first: str, second: str) -> float:
-        """Of decisions on which two dialects agree."""
-        runs = self.runner(graphs, first), self.runner(graphs, second)
-        same = total = 0
+        It must where the model was tuned with these levels, and where observers clip so much that what `u8` lets
+        through decides otherwise.
+
+        Args:
+            graphs: By dialect.
+            tuned: Whether the model learned with the levels of INT8.
+
+        Returns:
+            The shares are by dialect, `s8` left out; none where nothing is decided, by regressions alone.
+        """
+        if tuned:
+            graphs = _saturated(graphs)
+        if {*self.task.output_kinds} == {"regression"}:
+            return graphs, {}
+        gated = self._decisions(graphs, GATED)
+        shares = {name: _share(gated, self._decisions(graphs, name)) for name in graphs if name != GATED}
+        if tuned or shares["u8"] >= LEAST_AGREEMENT:
+            return graphs, shares
+        stopped = _saturated(graphs)
+        share = _share(gated, self._decisions(stopped, "u8"))
+        if share <= shares["u8"]:
+            logger.warning("u8 decides as s8 in %.1f %% of cases only, and no clip mends it", 100 * shares["u8"])
+            return graphs, shares
+        logger.info("u8 decided as s8 in %.1f %%: its levels now stop where those of s8 do", 100 * shares["u8"])
+        return stopped, {**shares, "u8": share}
+
+    def _decisions(self, graphs: Mapping[str, bytes], dialect: str) -> Tensor:
+        """All classes and events that a dialect decides on, one behind the other."""
+        run, found = self.runner(graphs, dialect), []
         present = torch.ones(1, len(self.data.inputs))
         for inputs, _ in self.data.batches(1):
-            for kind, a, b in zip(
-                self.task.output_kinds, runs[0](*inputs, present), runs[1](*inputs, present), strict=True
-            ):
-                if kind == "regression":
-                    continue
-                equal = a.argmax(1) == b.argmax(1) if kind == "categorical" else (a > 0) == (b > 0)
-                same, total = same + int(equal.sum()), total + equal.numel()
-        return same / total
+            for kind, output in zip(self.task.output_kinds, run(*inputs, present), strict=True):
+                if kind != "regression":
+                    found.append((output.argmax(1) if kind == "categorical" else (output > 0).long()).flatten())
+        return torch.cat(found)
 
-    def settled(self, graphs: dict[str, bytes], tuned: bool) -> dict[str, bytes]:
-        """The graphs, `u8` with the levels of `s8` where it must have them.
 
-        That is where the model was tuned with these levels, and where observers clip so much that what `u8` lets
-        through decides otherwise.
-        """
-        share = self.share(graphs, "s8", "u8") if self.defined and not tuned else 1.0
-        if not tuned and share >= LEAST_AGREEMENT:
-            return graphs
-        saturated = saturate_levels(onnx.load_model_from_string(graphs["u8"])).SerializeToString()
-        stopped = {**graphs, "u8": saturated}
-        if not tuned and self.share(stopped, "s8", "u8") <= share:
-            logger.warning("u8 decides as s8 in %.1f %% of cases only, and no clip mends it", 100 * share)
-            return graphs
-        if not tuned:
-            logger.info("u8 decided as s8 in %.1f %% of cases: its levels now stop where those of s8 do", 100 * share)
-        return stopped
+def _share(first: Tensor, second: Tensor) -> float:
+    return int((first == second).sum()) / first.numel()
+
+
+def _saturated(graphs: dict[str, bytes]) -> dict[str, bytes]:
+    u8 = saturate_levels(onnx.load_model_from_string(graphs["u8"]))
+    return {**graphs, "u8": u8.SerializeToString()}

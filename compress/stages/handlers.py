@@ -49,7 +49,7 @@ def _(config: PruneStage, artifact: Artifact, context: CompressionContext) -> Ar
     """Channels that matter least to the loss go; the teacher then teaches what is left."""
 
     def choose(_: None) -> dict[str, Any]:
-        example, losses = context.example_inputs(2), _losses(config.fit, context)
+        example, losses = context.example_inputs(2), taylor_losses(config.fit, context)
         found = plan(artifact.model, example, config.prune, losses=losses, estimate=context.estimate)
         return found.model_dump(mode="json", by_alias=True)
 
@@ -63,7 +63,7 @@ def _(config: PruneStage, artifact: Artifact, context: CompressionContext) -> Ar
 @apply_stage.register(SparsifyStage)
 def _(config: SparsifyStage, artifact: Artifact, context: CompressionContext) -> Artifact:
     """Two of each four weights are zeroed; the teacher then teaches the others, and the zeros stay."""
-    losses = _losses(config.fit, context)
+    losses = taylor_losses(config.fit, context)
     sparse, masks, record = sparsify(artifact.model, context.example_inputs(2), config.sparsify, losses)
     step = context.on_step(config.name)
     with held_masks(sparse, masks):
@@ -71,7 +71,7 @@ def _(config: SparsifyStage, artifact: Artifact, context: CompressionContext) ->
     return Artifact(config.name, sparse, artifact.plan, notes={LOSS_PARTS: history.notes()}, sparsity=record)
 
 
-def _losses(fit: FitConfig, context: CompressionContext) -> Losses:
+def taylor_losses(fit: FitConfig, context: CompressionContext) -> Losses:
     """Losses of a few training batches in drawn modality states, for importance by Taylor expansion."""
 
     def losses(model: nn.Module) -> Iterator[Tensor]:

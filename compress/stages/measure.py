@@ -105,9 +105,11 @@ class StageMeasurer:
         proto = export_onnx(artifact.model, example, self.input_names, self.output_names)
         settings = _settings(artifact, config)
         graphs = {"fp32": proto.SerializeToString()}
+        agreements: dict[str, float] = {}
         if artifact.quantized:
             tuned = artifact.notes.get(TUNING_NOTE, {}).get("kept") == "tuned"
-            graphs = self._agreement.settled(_dialects(proto, settings), tuned)
+            compared = DecisionAgreement(self.task, self.validation, self._onnx_runner)
+            graphs, agreements = compared.settled(_dialects(proto, settings), tuned)
         run = self._onnx_runner(graphs, GATED_DIALECT) if artifact.quantized else module_runner(artifact.model)
         batch = 1 if artifact.quantized else 64
         program, why_not = self._program(artifact, example)
@@ -128,6 +130,7 @@ class StageMeasurer:
             notes={
                 **artifact.notes,
                 **self._notes(artifact, graphs),
+                **{f"{dialect}_agrees_with_{GATED_DIALECT}": share for dialect, share in agreements.items()},
                 **_sparsity(artifact, graphs),
                 **why_not,
                 **(_left_float(proto, settings) if artifact.quantized else {}),
@@ -152,16 +155,7 @@ class StageMeasurer:
             "calibration_digest": artifact.calibration_digest,
             "bytes": {dialect: len(graph) for dialect, graph in graphs.items()},
             **_rounding(artifact.model),
-            **{
-                f"{dialect}_agrees_with_{GATED_DIALECT}": self._agreement.share(graphs, GATED_DIALECT, dialect)
-                for dialect in graphs
-                if dialect != GATED_DIALECT and self._agreement.defined
-            },
         }
-
-    @property
-    def _agreement(self) -> DecisionAgreement:
-        return DecisionAgreement(self.task, self.validation, self._onnx_runner)
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """The first test sample at batch 1, everything present."""
