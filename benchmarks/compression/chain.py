@@ -5,7 +5,8 @@
 Teacher and student are those of `distillation.py` with the whole training split, trained there or here, whoever comes
 first. Both pruners start from the same student, rank by Taylor importance on the same batches, round to the same
 widths, are driven to the same share of the student's latency as timed here, and are tuned by the same teacher as long.
-Losses are paired over the test samples of all seeds, with intervals over recordings. A finished seed is kept in --work.
+Ours tunes several plans of that latency briefly and goes on with the best of them, Torch-Pruning has no such step.
+Losses are paired over the test samples of all seeds, with intervals over recordings. Finished sides are kept in --work.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from chain_page import write as write_page
-from chain_results import PRUNED, QUANTIZED, STUDENT, TEACHER, SeedOutcome, keep_outcome, kept_outcome, summarize
+from chain_results import PRUNED, QUANTIZED, STUDENT, TEACHER, SeedOutcome, Shelf, Side, summarize
 from distillation import Study, distill_stage, open_study, with_seed
 from distillation_tables import TAUGHT
 from distillation_tables import TEACHER as TEACHER_ARM
@@ -30,7 +32,7 @@ from speed import all_ratios
 from torch_pruning_side import TorchPruningRun
 
 from edge.compress.distill.teaching import teach
-from edge.compress.prune.config import LatencyTarget
+from edge.compress.prune.config import LatencyTarget, RivalConfig
 from edge.compress.recipe import Recipe, run_recipe
 from edge.compress.stages.handlers import taylor_losses
 from edge.compress.stages.stage import Artifact, CompressionContext, PruneStage, QuantizeStage
@@ -59,34 +61,38 @@ class Chain:
         bench: Data and measurer of the same project.
         seed: Of both.
         prune: To a latency.
+        folder: Where what is finished is kept.
     """
 
     study: Study
     bench: Workbench
     seed: int
     prune: PruneStage
+    folder: Path
 
     def outcome(self) -> SeedOutcome:
-        """Everything made, measured and timed."""
+        """Everything made that is not kept, measured, and timed."""
         teacher, student = self.study.model(TEACHER_ARM, self.seed), self.study.model(TAUGHT, self.seed)
         measure = self.bench.measurer
         context = CompressionContext(self.bench.task, self.bench.train, teacher, lambda: student)
         first = measure(Artifact(TEACHER, teacher), None, 0.0, None)
         second = measure(Artifact(STUDENT, student), distill_stage(self.study.project), 0.0, first)
-        stages = {TEACHER: first, STUDENT: second}
-        for side, everywhere in PEERS.items():
-            print(f"seed {self.seed}: {side}", flush=True)
-            stages[side] = self._peer(second, context, side, everywhere)
+        sides = {TEACHER: Side.of(first), STUDENT: Side.of(second)}
+        shelf = Shelf(self.folder)
+        for name, everywhere in PEERS.items():
+            sides[name] = shelf.side(name, partial(self._peer, second, context, name, everywhere))
         print(f"seed {self.seed}: edge", flush=True)
         recipe = Recipe(stages=(self.prune, self._quantize()))
-        stages |= {stage.record.name: stage for stage in run_recipe(recipe, second, context, measure)}
-        return self._timed(stages)
+        store = self.bench.stage_store(self.folder / "recipe", teacher)
+        sides |= {stage.record.name: Side.of(stage) for stage in run_recipe(recipe, second, context, measure, store)}
+        return self._timed(sides)
 
     def _quantize(self) -> QuantizeStage:
         found = next(s for s in self.study.project.recipe.stages if isinstance(s, QuantizeStage))
         return found.model_copy(update={"name": QUANTIZED, "gate": None})
 
     def _peer(self, student: MeasuredStage, context: CompressionContext, side: str, everywhere: bool) -> MeasuredStage:
+        print(f"seed {self.seed}: {side}", flush=True)
         target, prune = self.prune.prune.latency, self.prune
         assert target is not None
         assert target.ratio is not None
@@ -104,10 +110,10 @@ class Chain:
         teach(slim, context.teacher, context.train, context.task, prune.distill, prune.fit)
         return self.bench.measurer(Artifact(side, slim), prune, 0.0, student)
 
-    def _timed(self, stages: dict[str, MeasuredStage]) -> SeedOutcome:
-        graphs = {name: stage.deployed for name, stage in stages.items()}
+    def _timed(self, sides: dict[str, Side]) -> SeedOutcome:
+        graphs = {name: side.graph for name, side in sides.items()}
         ratios = all_ratios(graphs, self.bench.example_feeds(1)[0], (TEACHER, STUDENT), ROUNDS)
-        return SeedOutcome.of(self.seed, stages, ratios)
+        return SeedOutcome.of(self.seed, sides, ratios)
 
 
 def main() -> int:
@@ -140,19 +146,17 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     study = open_study(project, len(bench.train), arguments.work)
     outcomes = []
     for seed in arguments.seeds:
-        folder = study.work / f"chain-{seed}-{arguments.share}"
-        outcome = kept_outcome(folder)
-        if outcome is None:
-            outcome = Chain(study, bench, seed, prune_stage(study, seed, arguments.share)).outcome()
-            keep_outcome(folder, outcome)
-        outcomes.append(outcome)
+        folder = study.work / f"chain-{seed}-{arguments.share:g}"
+        outcomes.append(Chain(study, bench, seed, prune_stage(study, seed, arguments.share), folder).outcome())
     return summarize(bench, outcomes, arguments.share)
 
 
 def prune_stage(study: Study, seed: int, share: float) -> PruneStage:
     """The recipe's own, driven to a measured latency."""
     found = next(s for s in study.project.recipe.stages if isinstance(s, PruneStage))
-    config = found.prune.model_copy(update={"macs_ratio": None, "latency": LatencyTarget(ratio=share)})
+    config = found.prune.model_copy(
+        update={"macs_ratio": None, "latency": LatencyTarget(ratio=share), "rivals": RivalConfig()}
+    )
     return found.model_copy(update={"name": PRUNED, "gate": None, "prune": config, "fit": with_seed(found.fit, seed)})
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from measurements import pooled, weight_bytes
@@ -14,14 +15,60 @@ from edge.compress.scoring.task import AdditiveMetric
 from edge.runtime.atomic import atomic_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from edge.compress.stages.measure import MeasuredStage
     from edge.workbench import Workbench
 
 TEACHER, STUDENT, PRUNED, QUANTIZED = "teacher", "student", "edge, pruned", "edge, pruned, INT8"
-SIDES, COUNTS = "sides.json", ".counts"
+COUNTS, FACTS, GRAPH = "counts.npz", "facts.json", "graph.onnx"
+MEAN = "mean of states"
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One model of a seed.
+
+    Attributes:
+        counts: On the test split.
+        facts: Scores, parameters, MACs, bytes; for what was pruned to a latency, the share that the clock found.
+        graph: The file that this machine would run.
+    """
+
+    counts: RecordingCounts
+    facts: dict[str, Any]
+    graph: bytes
+
+    @classmethod
+    def of(cls, stage: MeasuredStage) -> Side:
+        """From what was measured."""
+        assert stage.test_counts is not None, "the task's metric is additive"
+        return cls(stage.test_counts, _facts(stage), stage.deployed)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Finished sides of one seed, each in a folder of its own, so that an interrupted run goes on.
+
+    Attributes:
+        folder: Of the seed; made with its first side.
+    """
+
+    folder: Path
+
+    def side(self, name: str, make: Callable[[], MeasuredStage]) -> Side:
+        """As it was kept, or made now and kept."""
+        place = self.folder / re.sub(r"[^a-z0-9]+", "-", name.lower())
+        if not place.is_dir():
+            side = Side.of(make())
+            with atomic_folder(place) as partial:
+                (partial / COUNTS).write_bytes(side.counts.to_bytes())
+                (partial / FACTS).write_text(json.dumps(side.facts, indent=1), encoding="utf-8")
+                (partial / GRAPH).write_bytes(side.graph)
+        counts = RecordingCounts.from_bytes((place / COUNTS).read_bytes())
+        facts = json.loads((place / FACTS).read_text(encoding="utf-8"))
+        return Side(counts, facts, (place / GRAPH).read_bytes())
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +78,7 @@ class SeedOutcome:
     Attributes:
         seed: Which.
         counts: By side, on the test split.
-        facts: By side: scores, parameters, MACs, bytes, and how many times as long `teacher` and `student` take.
+        facts: By side: those of `Side`, and how many times as long `teacher` and `student` take.
     """
 
     seed: int
@@ -39,41 +86,17 @@ class SeedOutcome:
     facts: dict[str, dict[str, Any]]
 
     @classmethod
-    def of(cls, seed: int, stages: Mapping[str, MeasuredStage], ratios: Mapping[str, dict[str, Any]]) -> SeedOutcome:
-        """From measured stages and their timings."""
-        counts: dict[str, RecordingCounts] = {}
-        for name, stage in stages.items():
-            assert stage.test_counts is not None, "the task's metric is additive"
-            counts[name] = stage.test_counts
-        return cls(seed, counts, {name: _facts(stage) | ratios[name] for name, stage in stages.items()})
-
-
-def keep_outcome(folder: Path, outcome: SeedOutcome) -> None:
-    """Writes a seed; nothing is left where that fails."""
-    with atomic_folder(folder) as partial:
-        for number, counts in enumerate(outcome.counts.values()):
-            (partial / f"{number}{COUNTS}").write_bytes(counts.to_bytes())
-        content = {"seed": outcome.seed, "sides": list(outcome.counts), "facts": outcome.facts}
-        (partial / SIDES).write_text(json.dumps(content, indent=1), encoding="utf-8")
-
-
-def kept_outcome(folder: Path) -> SeedOutcome | None:
-    """A seed that an earlier run finished."""
-    if not folder.is_dir():
-        return None
-    content = json.loads((folder / SIDES).read_text(encoding="utf-8"))
-    counts = {
-        name: RecordingCounts.from_bytes((folder / f"{number}{COUNTS}").read_bytes())
-        for number, name in enumerate(content["sides"])
-    }
-    return SeedOutcome(content["seed"], counts, content["facts"])
+    def of(cls, seed: int, sides: Mapping[str, Side], ratios: Mapping[str, dict[str, Any]]) -> SeedOutcome:
+        """From sides and the timings of their graphs."""
+        counts = {name: side.counts for name, side in sides.items()}
+        return cls(seed, counts, {name: side.facts | ratios[name] for name, side in sides.items()})
 
 
 def summarize(bench: Workbench, outcomes: Sequence[SeedOutcome], share: float) -> dict[str, Any]:
     """Scores of every seed, and paired losses of all seeds together; a negative loss is a gain."""
     metric, test = bench.task.metric(), bench.measurer.test
     assert isinstance(metric, AdditiveMetric)
-    together = {name: pooled([o.counts[name] for o in outcomes]) for name in outcomes[0].counts}
+    together = {name: _with_mean(pooled([o.counts[name] for o in outcomes])) for name in outcomes[0].counts}
     return {
         "project": bench.project.name,
         "seeds": [o.seed for o in outcomes],
@@ -89,6 +112,11 @@ def summarize(bench: Workbench, outcomes: Sequence[SeedOutcome], share: float) -
             for before, after in _pairs(list(together))
         },
     }
+
+
+def _with_mean(counts: RecordingCounts) -> RecordingCounts:
+    """With the mean of the states beside them: accuracy over the samples of all states, each of which has all."""
+    return replace(counts, by_state={**counts.by_state, MEAN: sum(counts.by_state.values())})  # type: ignore[arg-type]
 
 
 def _pairs(sides: list[str]) -> list[tuple[str, str]]:
@@ -110,4 +138,10 @@ def _facts(stage: MeasuredStage) -> dict[str, Any]:
         "macs": record.macs,
         "file_bytes": record.bytes,
         "weight_bytes": weight_bytes(stage.deployed),
+        "latency": _pruned_latency(stage),
     }
+
+
+def _pruned_latency(stage: MeasuredStage) -> dict[str, Any] | None:
+    plan = stage.artifact.plan
+    return None if plan is None or plan.latency is None else plan.latency.model_dump(mode="json")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch._C._distributed_c10d import Store
+
+
+_ALONE: ContextVar[bool] = ContextVar("working_alone", default=False)
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ def current_ranks() -> Ranks:
     """
     from torch import distributed
 
+    if _ALONE.get():
+        return Ranks()
     if _has_group():
         if "gloo" not in str(distributed.get_backend_config()):
             raise ConfigError(
@@ -124,6 +130,16 @@ def _has_group() -> bool:
     from torch import distributed
 
     return distributed.is_available() and distributed.is_initialized()
+
+
+@contextmanager
+def working_alone() -> Iterator[None]:
+    """Inside, this process does by itself what several would share, while the others wait for it elsewhere."""
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
 
 
 def launched_ranks() -> Ranks:

@@ -43,6 +43,34 @@ class LatencyTarget(BaseModel):
         return self
 
 
+class RivalConfig(BaseModel):
+    """Several plans that hold one latency; the one that loses least after a short training is taken.
+
+    What a layer's channels are worth to each other is not in their importance, and it shows only after tuning: as in
+    NetAdapt (Yang et al., 2018), proposals of equal cost are tuned briefly, then compared. Their path of steps differs.
+
+    Attributes:
+        max_ratios: Further limits of what a group may lose, each with a path of its own; those that `max_ratio` of the
+            pruning exceeds.
+        uniform: Also a path along which all groups lose the same share.
+        samples: Training samples that each rival learns from, once.
+        held_back: Share of the training split, in whole recordings, that rivals do not learn from and are judged by.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_ratios: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.65)
+    uniform: bool = True
+    samples: int = Field(8000, ge=1)
+    held_back: float = Field(0.1, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _has_rivals(self) -> RivalConfig:
+        if not (self.max_ratios or self.uniform):
+            raise ValueError("there is no rival: give max_ratios, or set uniform, or leave rivals out")
+        return self
+
+
 class PruneConfig(BaseModel):
     """How much to prune and by what. Exactly one of the four targets is set.
 
@@ -58,6 +86,8 @@ class PruneConfig(BaseModel):
         max_ratio: Largest share that a group may lose where groups compete, against starving one layer.
         importance: `taylor` needs losses, `norm` only the weights.
         keep: Globs over parameter paths whose output channels stay (`heads.*`).
+        rivals: With a latency: other plans that hold it too, of which training picks one; None takes the one that
+            loses the least importance.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -71,10 +101,13 @@ class PruneConfig(BaseModel):
     max_ratio: float = Field(0.8, gt=0, lt=1)
     importance: Literal["taylor", "norm"] = "taylor"
     keep: tuple[str, ...] = ()
+    rivals: RivalConfig | None = None
 
     @model_validator(mode="after")
     def _one_target(self) -> PruneConfig:
         targets = (self.ratio, self.macs_ratio, self.cost_ratio, self.latency)
         if sum(target is not None for target in targets) != 1:
             raise ValueError("set exactly one of ratio, macs_ratio, cost_ratio and latency")
+        if self.rivals is not None and self.latency is None:
+            raise ValueError("rivals are plans of equal latency: set latency, or leave rivals out")
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,8 @@ from torch.utils._pytree import tree_leaves
 
 from edge.compress.aten_graph import call, evaluation_copy
 from edge.compress.export import export_onnx
-from edge.compress.prune.latency_search import PathSearch, narrowest_counts, pruning_path
-from edge.compress.prune.plan import PlanLatency, PruningPlan, apply
+from edge.compress.prune.latency_search import PathSearch, narrowest_counts, rival_paths
+from edge.compress.prune.plan import PlanLatency, PruningPlan, Rival, apply
 from edge.compress.prune.predicted_latency import predict_latency
 from edge.runtime.errors import ConfigError
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from edge.compress.prune.config import LatencyTarget, PruneConfig
     from edge.compress.prune.latency_source import LatencyShare, LatencySource
     from edge.compress.prune.search import Candidates
+
+# Of a plan, what it loses: by whatever the caller compares plans of one latency.
+Judge = Callable[[PruningPlan], float]
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +66,14 @@ def timed_graph(model: nn.Module, inputs: Inputs) -> onnx.ModelProto:
 
 
 def reach_latency(
-    model: nn.Module, inputs: Inputs, candidates: Candidates, config: PruneConfig, source: LatencySource
+    model: nn.Module,
+    inputs: Inputs,
+    candidates: Candidates,
+    config: PruneConfig,
+    source: LatencySource,
+    judge: Judge | None = None,
 ) -> PruningPlan:
-    """The plan that loses the least importance among those found to hold the latency target.
+    """The plan that loses the least importance among those found to hold the latency target, or the best of rivals.
 
     Args:
         model: What the plan is for.
@@ -73,6 +81,7 @@ def reach_latency(
         candidates: Its groups.
         config: With a latency target.
         source: The clock that the target names.
+        judge: What a plan loses; asked where the configuration has rivals, about those that keep different channels.
 
     Raises:
         ConfigError: The target is out of reach (the least that is reachable is named), or already held.
@@ -82,32 +91,65 @@ def reach_latency(
     assert target is not None
     before = timed_graph(model, inputs)
     ratio = _target_ratio(target, source, before)
-    narrowest = narrowest_counts(candidates, config)
-    path_of_table = Path(target.width_table) if target.width_table else None
-    predicted = predict_latency(candidates, narrowest, source, before, path_of_table)
-    path = pruning_path(candidates, predicted, config)
+    table_path = Path(target.width_table) if target.width_table else None
+    predicted = predict_latency(candidates, narrowest_counts(candidates, config), source, before, table_path)
 
     def share_of(counts: Mapping[str, int]) -> LatencyShare:
         return source.share(before, timed_graph(apply(model, candidates.plan(counts)), inputs), ratio)
 
-    search = PathSearch(path, ratio, target.slack, share_of)
-    stop = search.run()
-    if stop is None:
-        raise _out_of_reach(target, ratio, source, search.found, config)
-    share = search.found[stop]
-    record = PlanLatency(
-        source=source.name,
-        precision=source.precision,
-        target=ratio,
-        ratio=share.ratio,
-        interval=share.interval,
-        before_ms=share.before_ms,
-        after_ms=share.after_ms,
-        graphs=len(search.found),
-        width_table=predicted.table.digest,
+    paths = rival_paths(candidates, predicted, config)
+    searches = {name: PathSearch(path, ratio, target.slack, share_of) for name, path in paths.items()}
+    holding = _holding(searches)
+    if not holding:
+        raise _out_of_reach(target, ratio, source, next(iter(searches.values())).found, config)
+    record = {
+        "source": source.name,
+        "precision": source.precision,
+        "target": ratio,
+        "graphs": sum(len(search.found) for search in searches.values()),
+        "width_table": predicted.table.digest,
+    }
+    plans = {name: _recorded(candidates, found, record) for name, found in holding.items()}
+    return _best(plans, holding, judge) if config.rivals and judge else next(iter(plans.values()))
+
+
+def _holding(searches: Mapping[str, PathSearch]) -> dict[str, tuple[Mapping[str, int], LatencyShare]]:
+    """Widths that hold the target and what they take, by path; paths that end at the same widths count once."""
+    found: dict[str, tuple[Mapping[str, int], LatencyShare]] = {}
+    for name, search in searches.items():
+        stop = search.run()
+        if stop is None:
+            logger.warning("no stop of the path '%s' holds the latency", name)
+        elif search.path[stop].counts not in [counts for counts, _ in found.values()]:
+            found[name] = search.path[stop].counts, search.found[stop]
+    return found
+
+
+def _recorded(
+    candidates: Candidates, found: tuple[Mapping[str, int], LatencyShare], record: Mapping[str, Any]
+) -> PruningPlan:
+    counts, share = found
+    latency = PlanLatency(
+        ratio=share.ratio, interval=share.interval, before_ms=share.before_ms, after_ms=share.after_ms, **record
     )
-    logger.info("%.3f of the latency stays by %s, after %d graphs", share.ratio, source.name, len(search.found))
-    return candidates.plan(path[stop].counts).model_copy(update={"latency": record})
+    logger.info("%.3f of the latency stays by %s", share.ratio, latency.source)
+    return candidates.plan(counts).model_copy(update={"latency": latency})
+
+
+def _best(
+    plans: Mapping[str, PruningPlan], holding: Mapping[str, tuple[Mapping[str, int], LatencyShare]], judge: Judge
+) -> PruningPlan:
+    """The plan that loses least, with all that it was compared with in its record."""
+    rivals = [
+        Rival(path=name, ratio=share.ratio, kept=dict(counts), loss=judge(plans[name]))
+        for name, (counts, share) in holding.items()
+    ]
+    rivals.sort(key=lambda rival: rival.loss)
+    for rival in rivals:
+        logger.info("rival '%s' at %.3f of the latency: loss %.4g", rival.path, rival.ratio, rival.loss)
+    best = plans[rivals[0].path]
+    assert best.latency is not None
+    return best.model_copy(update={"latency": best.latency.model_copy(update={"rivals": tuple(rivals)})})
 
 
 def _target_ratio(target: LatencyTarget, source: LatencySource, graph: onnx.ModelProto) -> float:

@@ -1,6 +1,6 @@
 """Which widths reach a latency: blocks of channels by milliseconds gained for importance lost, proved on real graphs.
 
-One path leads from the unpruned model to the narrowest. Predictions order its steps, and say where on it the target
+A path leads from the unpruned model to the narrowest. Predictions order its steps, and say where on it the target
 should lie; what decides is the real graph of a place on the path, timed against the unpruned one.
 """
 
@@ -11,7 +11,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from edge.compress.prune.search import competing_widths
+from edge.compress.prune.search import competing_widths, uniform_counts
+from edge.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from edge.compress.prune.search import Candidates
 
 logger = logging.getLogger(__name__)
+UNIFORM = "uniform"
+UNIFORM_STEPS = 40  # of the share that all groups lose
 MOST_GRAPHS = 8  # real graphs that one search may time
 
 
@@ -68,6 +71,36 @@ def pruning_path(candidates: Candidates, predicted: PredictedLatency, config: Pr
         counts = {**counts, name: width}
         path.append(Stop(counts, predicted.ms(counts) / full))
         changed = _neighbours(candidates, name)
+
+
+def rival_paths(candidates: Candidates, predicted: PredictedLatency, config: PruneConfig) -> dict[str, list[Stop]]:
+    """The path of the configuration first, then those of its rivals, by name."""
+    caps = [config.max_ratio]
+    if config.rivals:
+        caps += [cap for cap in config.rivals.max_ratios if cap < config.max_ratio]
+    paths = {
+        f"max_ratio {cap:g}": pruning_path(candidates, predicted, config.model_copy(update={"max_ratio": cap}))
+        for cap in caps
+    }
+    if config.rivals and config.rivals.uniform:
+        paths[UNIFORM] = uniform_path(candidates, predicted, config)
+    return paths
+
+
+def uniform_path(candidates: Candidates, predicted: PredictedLatency, config: PruneConfig) -> list[Stop]:
+    """From the unpruned model on, all groups lose the same share, rounded to the nearest width that they may have."""
+    full, least = predicted.ms({}), narrowest_counts(candidates, config)
+    groups = [group for group in candidates.groups if group.name in least]
+    path = [Stop({}, 1.0)]
+    for step in range(1, UNIFORM_STEPS + 1):
+        try:
+            counts = uniform_counts(groups, config.max_ratio * step / UNIFORM_STEPS, config.align, config.minimum)
+        except ConfigError:  # nothing gets narrower yet
+            continue
+        counts = {name: max(count, least[name]) for name, count in counts.items()}
+        if counts != path[-1].counts:
+            path.append(Stop(counts, predicted.ms(counts) / full))
+    return path
 
 
 def _best_step(

@@ -34,6 +34,24 @@ class GroupChange(BaseModel):
     unit: int = Field(1, ge=1)
 
 
+class Rival(BaseModel):
+    """One of several plans that hold a latency.
+
+    Attributes:
+        path: How it was come by: `max_ratio 0.5`, or `uniform`.
+        ratio: Share of the latency that stays.
+        kept: Channels that it keeps, by group; those that stay whole are absent.
+        loss: On training samples that were held back, after a short training.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    path: str
+    ratio: float = Field(ge=0)
+    kept: dict[str, int]
+    loss: float
+
+
 class PlanLatency(BaseModel):
     """Latency of a pruned graph against the unpruned one's.
 
@@ -47,6 +65,7 @@ class PlanLatency(BaseModel):
         after_ms: Median of the pruned one.
         graphs: Pruned graphs that were timed until this one was chosen.
         width_table: SHA-256 of the layers' latencies by width that the search went by.
+        rivals: All plans that were compared by a short training, this one first; empty where none was asked for.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,6 +79,7 @@ class PlanLatency(BaseModel):
     after_ms: float = Field(ge=0)
     graphs: int = Field(ge=1)
     width_table: Digest
+    rivals: tuple[Rival, ...] = ()
 
 
 class PruningPlan(BaseModel):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edge.compress.aten_graph import Inputs
     from edge.compress.prune.graph import ChannelGroup
     from edge.compress.prune.importance import Losses
+    from edge.compress.prune.latency_plan import Judge
     from edge.compress.prune.latency_source import EstimateLatency
 
 __all__ = ["PruneConfig", "PruningPlan", "apply", "plan"]
@@ -40,6 +41,7 @@ def plan(
     losses: Losses | None = None,
     cost: Callable[[PruningPlan], float] | None = None,
     estimate: EstimateLatency | None = None,
+    judge: Judge | None = None,
 ) -> PruningPlan:
     """Chooses the channels that go. The model is not changed: `apply` makes the pruned copy.
 
@@ -51,6 +53,7 @@ def plan(
         cost: For `cost_ratio`: what a plan costs. It is asked about log2(number of steps) times, and only ever
             compared with its own value for the empty plan.
         estimate: For a `latency` by `estimate:<device>`: the latency table of a graph on a device of that name.
+        judge: For `rivals`: what a plan of several loses; asked about each once.
 
     Raises:
         ModelError: The model does not export.
@@ -58,7 +61,7 @@ def plan(
             argument that the configuration needs is missing.
         DataError: The losses are unusable.
     """
-    _check_arguments(config, losses, cost, estimate)
+    _check_arguments(config, losses, cost, estimate, judge)
     model, separated = separate_attention(model)
     traced = example_inputs if config.latency is None else first_sample(example_inputs)  # what boards run
     graph = without_failures(model, example_inputs, channel_graph(model, traced))
@@ -66,7 +69,7 @@ def plan(
     scores = _scores(model, graph, config, losses)
     candidates = Candidates(graph, groups, scores, separated)
     if config.latency is not None:
-        chosen = _for_latency(model, traced, candidates, config, estimate)
+        chosen = _for_latency(model, traced, candidates, config, estimate, judge)
     else:
         chosen = candidates.plan(_counts(candidates, config, cost))
     # Counted again on the pruned model: a linear layer that slides over channels has fewer positions too.
@@ -82,12 +85,13 @@ def _for_latency(
     candidates: Candidates,
     config: PruneConfig,
     estimate: EstimateLatency | None,
+    judge: Judge | None,
 ) -> PruningPlan:
     from edge.compress.prune.latency_plan import reach_latency  # exports graphs, for which it loads onnx
     from edge.compress.prune.latency_source import clock_of
 
     assert config.latency is not None
-    return reach_latency(model, inputs, candidates, config, clock_of(config.latency, estimate))
+    return reach_latency(model, inputs, candidates, config, clock_of(config.latency, estimate), judge)
 
 
 def _counts(candidates: Candidates, config: PruneConfig, cost: Callable[[PruningPlan], float] | None) -> dict[str, int]:
@@ -114,6 +118,7 @@ def _check_arguments(
     losses: Losses | None,
     cost: Callable[[PruningPlan], float] | None,
     estimate: EstimateLatency | None,
+    judge: Judge | None,
 ) -> None:
     if config.importance == "taylor" and losses is None:
         raise ConfigError("importance 'taylor' needs losses", "pass losses=..., or set importance to 'norm'")
@@ -122,6 +127,8 @@ def _check_arguments(
             f"a latency target by {config.latency.source} needs estimates",
             "pass estimate=..., or use source 'measured'",
         )
+    if config.rivals is not None and judge is None:
+        raise ConfigError("rivals need someone who judges plans", "pass judge=..., or leave `rivals` out")
     if (config.cost_ratio is None) != (cost is None):
         raise ConfigError("cost_ratio and a cost function go together", "give both, or set ratio or macs_ratio")
 

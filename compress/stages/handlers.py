@@ -15,6 +15,7 @@ from edge.compress.quantize.tracing import quiet
 from edge.compress.samples import draw_present, mask_modalities
 from edge.compress.sparsify.masks import held_masks
 from edge.compress.sparsify.sparsifying import sparsify
+from edge.compress.stages.rivals import rival_judge
 from edge.compress.stages.stage import Artifact, DistillStage, PruneStage, QuantizeStage, SparsifyStage, apply_stage
 from edge.compress.tuning.record import TUNING_NOTE
 
@@ -50,7 +51,8 @@ def _(config: PruneStage, artifact: Artifact, context: CompressionContext) -> Ar
 
     def choose(_: None) -> dict[str, Any]:
         example, losses = context.example_inputs(2), taylor_losses(config.fit, context)
-        found = plan(artifact.model, example, config.prune, losses=losses, estimate=context.estimate)
+        judge = rival_judge(config, artifact.model, context) if config.prune.rivals else None
+        found = plan(artifact.model, example, config.prune, losses=losses, estimate=context.estimate, judge=judge)
         return found.model_dump(mode="json", by_alias=True)
 
     chosen = PruningPlan.model_validate(spread([None], choose)[0])  # one rank's: clocks of several would disagree

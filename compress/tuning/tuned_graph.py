@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from edge.compress.distill.held_back import HeldBackLoss, divide_split
 from edge.compress.distill.teaching import teach
 from edge.compress.fitting import set_layout
 from edge.compress.parallel.collectives import gather_values
 from edge.compress.sparsify.masks import held_masks
-from edge.compress.tuning.judgement import HeldBackLoss, divide_split
 from edge.compress.tuning.record import TuningRecord
 from edge.compress.tuning.training_graph import TrainingGraph
 from edge.runtime.errors import ModelError
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.fx import GraphModule
 
+    from edge.compress.distill.held_back import DividedSplit
     from edge.compress.distill.history import LossHistory
     from edge.compress.fitting import OnStep
     from edge.compress.samples import SampleSet
     from edge.compress.scoring.task import Task
     from edge.compress.tuning.config import TuneConfig
-    from edge.compress.tuning.judgement import DividedSplit
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def tune_prepared(
     divided = divide_split(data, config.held_back, config.fit.seed)
     model = TrainingGraph(prepared, learn_scales=config.scales == "learned")
     set_layout(teacher.eval(), torch.channels_last)  # as `teach` does: both losses are of one teacher, to the bit
-    loss = HeldBackLoss(teacher, divided.judging, task, config)
+    loss = HeldBackLoss(teacher, divided.judging, task, config.distill.whole, config.fit)
     untuned, start = loss.parts(model), model.state()
     try:
         with held_masks(prepared, model.masks(sparse)):

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from edge.compress.distill.held_back import divide_split
 from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.quantize.pt2e import convert_static
 from edge.compress.samples import SampleSet
-from edge.compress.tuning.judgement import divide_split
 from edge.compress.tuning.tuned_graph import tune_prepared
 from edge.runtime.errors import DataError, ModelError
 from tests.compress.quantize.hard_cases import badly_scaled

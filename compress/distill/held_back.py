@@ -1,4 +1,4 @@
-"""The samples that tuning does not learn from, and what a model's loss is on them."""
+"""Training samples that a model does not learn from, and what its loss is on them: they decide between models."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from edge.runtime.errors import DataError
 if TYPE_CHECKING:
     from torch import nn
 
+    from edge.compress.distill.config import DistillConfig
+    from edge.compress.fitting import FitConfig
     from edge.compress.samples import SampleSet
     from edge.compress.scoring.task import Task
-    from edge.compress.tuning.config import TuneConfig
 
 _BATCH = 64
 
@@ -44,9 +45,9 @@ def divide_split(data: SampleSet, share: float, seed: int) -> DividedSplit:
         DataError: It is no training split, or has one sample.
     """
     if data.split != "train":
-        raise DataError(f"asked to tune on the '{data.split}' split", "pass the train split")
+        raise DataError(f"asked to learn from the '{data.split}' split", "pass the train split")
     if len(data) < 2:
-        raise DataError("tuning has one training sample", "give it two or more: some are held back")
+        raise DataError("there is one training sample", "give it two or more: some are held back")
     several = len(set(data.recordings)) > 1
     groups = data.recordings if several else data.ids
     held = _drawn(groups, max(1, round(share * len(data))), seed)
@@ -74,20 +75,24 @@ class HeldBackLoss:
         teacher: In eval mode.
         data: The samples.
         task: Its loss, and how outputs are read.
-        config: What is learned.
+        config: What is imitated; features are left out, for they need projectors.
+        fit_config: How often modalities are left out.
     """
 
-    def __init__(self, teacher: nn.Module, data: SampleSet, task: Task, config: TuneConfig) -> None:
-        self._teacher, self._data, self._task, self._config = teacher, data, task, config
+    def __init__(
+        self, teacher: nn.Module, data: SampleSet, task: Task, config: DistillConfig, fit_config: FitConfig
+    ) -> None:
+        self._teacher, self._data, self._task = teacher, data, task
+        self._config, self._fit = config, fit_config
 
     def parts(self, model: nn.Module) -> dict[str, float]:
         """Weighted parts, means over the samples."""
-        lesson = Lesson(model, self._teacher, self._task, self._config.distill.whole, (), {}, {})
-        generator = torch.Generator().manual_seed(self._config.fit.seed)
+        lesson = Lesson(model, self._teacher, self._task, self._config, (), {}, {})
+        generator = torch.Generator().manual_seed(self._fit.seed)
         sums: dict[str, float] = {}
         with torch.no_grad():
             for inputs, targets in self._data.batches(_BATCH):
-                count, dropout = len(inputs[0]), self._config.fit.modality_dropout
+                count, dropout = len(inputs[0]), self._fit.modality_dropout
                 present = draw_present(count, len(inputs), dropout, generator)
                 for name, part in lesson.parts(mask_modalities(inputs, present), targets).items():
                     sums[name] = sums.get(name, 0.0) + float(part) * count
