@@ -95,7 +95,7 @@ _FIT = FitConfig(epochs=3, batch_size=64, learning_rate=3e-3)
 MODELS = (
     MeasuredModel("av-digits", "AV digits, the student (two ResNet branches)", _av_digits, _student, _FIT),
     MeasuredModel(
-        "depthwise", "AV digits, two MobileNetV1 branches", _av_digits, _pooled(depthwise_net), _FIT, code=_POOLED
+        "depthwise", "AV digits, two MobileNetV2 branches", _av_digits, _pooled(depthwise_net), _FIT, code=_POOLED
     ),
     MeasuredModel(
         "transformer",

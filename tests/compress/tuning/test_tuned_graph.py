@@ -157,8 +157,8 @@ def test_a_loss_that_is_no_number_names_the_step_and_the_remedy() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (pattern_set("validation"), "asked to tune on the 'validation' split"),
-        (pattern_set(count=1), "tuning has one training sample"),
+        (pattern_set("validation"), "asked to learn from the 'validation' split"),
+        (pattern_set(count=1), "there is one training sample"),
         (pattern_set(count=16), "8 samples fill no batch of 32"),
     ],
     ids=["not for training", "one sample", "no batch"],
