@@ -43,7 +43,7 @@ class PooledBranches(nn.Module):
 
 
 class DepthwiseEncoder(nn.Module):
-    """MobileNetV2 (Sandler et al. 2018) at a quarter of its width and half its expansion: 17 depthwise convolutions, ReLU6, linear bottlenecks.
+    """MobileNetV2 (Sandler et al. 2018), a quarter as wide, with half its expansion: 17 depthwise convolutions, ReLU6.
 
     Its strides end at 8, for pictures of 28x28. Where modalities are missing, batch norms see zeros beside pictures:
     without the skips of this version, pictures become alike from layer to layer.
