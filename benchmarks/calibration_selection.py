@@ -1,15 +1,16 @@
 """How near the scales of a small calibration set come to those of a whole training split: chosen against drawn.
 
-Run: python benchmarks/calibration_selection.py CHECKPOINT [--samples 64] [--split 2000] [--draws 5]
-CHECKPOINT is what `edge train` wrote. Ceilings of the chosen set, and of sets drawn at random with the same share of
-modality states, are held against those of the split, tensor by tensor, for every observer. Then the model is quantized
-by the chosen set and by the whole split, and both are scored on the test split: paired, with intervals over recordings.
+Run: python benchmarks/calibration_selection.py CHECKPOINT... [--samples 64] [--split 2000] [--draws 5]
+A CHECKPOINT is what `edge train` wrote: several seeds of one project. Ceilings of the chosen set, and of sets drawn at
+random with the same share of modality states, are held against those of the split, tensor by tensor, for every
+observer. Then the model is quantized by the chosen set and by the whole split, and both are scored on the test split:
+paired, over all seeds, with intervals over recordings.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -30,6 +31,10 @@ from edge.data.dataset_folder import load_split
 from edge.training.checkpoint import load_checkpoint
 from edge.training.fusion_task import FusionTask
 
+sys.path.insert(0, str(Path(__file__).parent / "compression"))
+from measurements import pooled
+from results import write_result
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -48,18 +53,34 @@ RESULT = Path(__file__).parent / "results" / "calibration_selection.json"
 def main() -> None:
     """Prints a line per observer and writes `benchmarks/results/calibration_selection.json`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoints", type=Path, nargs="+")
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--split", type=int, default=2000, help="how many training samples count as the whole split")
     parser.add_argument("--draws", type=int, default=5, help="random sets to compare with")
+    parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    saved = load_checkpoint(options.checkpoint)
-    study = Study(saved, options.split, options.samples)
-    drawn = [study.ranges(DrawConfig(samples=options.samples, seed=seed)) for seed in range(options.draws)]
-    rows = {observer: study.compare(observer, drawn) for observer in get_args(Observer)}
-    result = {"project": saved.manifest.project.name, "split": options.split, "samples": options.samples, **rows}
-    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    studies = [Study(load_checkpoint(folder), options.split, options.samples) for folder in options.checkpoints]
+    drawn = [[s.ranges(DrawConfig(samples=options.samples, seed=n)) for n in range(options.draws)] for s in studies]
+    rows = {observer: compared(observer, studies, drawn) for observer in get_args(Observer)}
+    result = {"project": studies[0].project, "split": options.split, "samples": options.samples, **rows}
+    write_result(options.out, {**result, "seeds": len(studies)})
+
+
+def compared(observer: Observer, studies: list[Study], drawn: list[list[dict[str, TensorRange]]]) -> dict[str, Any]:
+    """Errors of each seed's chosen and drawn sets, and the points that all seeds together lose by the choice."""
+    found = [study.compare(observer, sets) for study, sets in zip(studies, drawn, strict=True)]
+    before, after = (pooled([study[key] for study in found]) for key in ("whole", "few"))
+    lost = paired_losses(before, after, studies[0].task.metric().points)
+    keys = ("estimate", "low", "high")
+    points = {state: {key: round(getattr(of["score"], key), 3) for key in keys} for state, of in lost.items()}
+    print(f"  INT8 of the split - INT8 of the chosen, points: {points}", flush=True)
+    return {
+        "tensors": found[0]["tensors"],
+        "chosen": [study["chosen"] for study in found],
+        "drawn": [study["drawn"] for study in found],
+        "lost": points,
+    }
 
 
 class Study:
@@ -69,6 +90,7 @@ class Study:
         train = load_split(saved.manifest.dataset, "train").subset(range(split))
         names = [item.tensor for item in saved.manifest.project.io.inputs][: len(train.inputs)]
         arrays = {name: values.numpy() for name, values in zip(names, train.inputs, strict=True)}
+        self.project = saved.manifest.project.name
         self.source = SampleSource(train.split, train.ids, arrays)
         self.samples = samples
         examples = (*(t[:2] for t in train.inputs), torch.ones(2, len(names)))
@@ -93,7 +115,7 @@ class Study:
         return found
 
     def compare(self, observer: Observer, drawn: list[dict[str, TensorRange]]) -> dict[str, Any]:
-        """Median and 95 % point of the tensors' errors, of the chosen set and of each drawn one."""
+        """Median and 95 % point of the tensors' errors, chosen and drawn; counts of INT8 by split and chosen."""
         draw = DrawConfig(samples=self.samples, selection="ranges")
         chosen_set = self.drawn(draw, observer)
         chosen = self.finder.ranges(chosen_set.batches(BATCH))
@@ -104,17 +126,9 @@ class Study:
             f"{len(drawn)}: median {middle[0]:.2%}, p95 {middle[1]:.2%}",
             flush=True,
         )
-        lost = self._lost(observer, chosen_set.batches(BATCH))
-        print(f"  INT8 of the split - INT8 of the chosen, points: {lost}", flush=True)
-        return {"tensors": len(chosen), "chosen": near, "drawn": others, "lost": lost}
-
-    def _lost(self, observer: Observer, chosen: Iterable[tuple[NDArray[Any], ...]]) -> dict[str, Any]:
-        """Points that INT8 by the chosen set scores below INT8 by the whole split, in every state."""
         whole = whole_split(self.source, DrawConfig(), BATCH)
-        before, after = (self._counts(observer, batches) for batches in (whole, chosen))
-        found = paired_losses(before, after, self.task.metric().points)
-        keys = ("estimate", "low", "high")
-        return {state: {key: round(getattr(of["score"], key), 3) for key in keys} for state, of in found.items()}
+        before, after = (self._counts(observer, batches) for batches in (whole, chosen_set.batches(BATCH)))
+        return {"tensors": len(chosen), "chosen": near, "drawn": others, "whole": before, "few": after}
 
     def _counts(self, observer: Observer, batches: Iterable[tuple[NDArray[Any], ...]]) -> RecordingCounts:
         tensors = [tuple(torch.from_numpy(array) for array in batch) for batch in batches]

@@ -39,18 +39,33 @@ def least_divergent_ceiling(counts: NDArray[np.int64], edges: NDArray[np.float64
         edges: `[n + 1]`, rising; where a histogram's bins begin and end.
         largest: The largest magnitude.
     """
+    return least_divergent_of_columns(counts.reshape(-1, POOLED).sum(1), edges[::POOLED], largest)
+
+
+def least_divergent_of_columns(
+    counts: NDArray[np.integer], edges: NDArray[np.float64], largest: float, every: int = 1
+) -> float:
+    """`least_divergent_ceiling` of counts in bins of a sixteenth of an octave, that is with four pooled already.
+
+    Args:
+        counts: `[n]`, of magnitudes.
+        edges: `[n + 1]`, rising.
+        largest: The largest magnitude.
+        every: Only every so many of the ceilings are looked at: quicker, and less exact.
+    """
     if largest <= 0:
         return largest
-    bins = linear_bins(counts.reshape(-1, POOLED).sum(1), edges[::POOLED], largest)
+    bins = linear_bins(counts, edges, largest)
     bins[0] = bins[1]
     if not bins.any():
         return largest
-    found = divergences(bins, CEILINGS)
-    found[np.cumsum(bins)[CEILINGS - 1] < (1 - MOST_CLIPPED) * bins.sum()] = np.inf
-    return largest * _balanced(found) / LINEAR_BINS
+    ceilings = CEILINGS[::every]
+    found = divergences(bins, ceilings)
+    found[np.cumsum(bins)[ceilings - 1] < (1 - MOST_CLIPPED) * bins.sum()] = np.inf
+    return largest * _balanced(found, ceilings) / LINEAR_BINS
 
 
-def linear_bins(counts: NDArray[np.int64], edges: NDArray[np.float64], largest: float) -> NDArray[np.float64]:
+def linear_bins(counts: NDArray[np.integer], edges: NDArray[np.float64], largest: float) -> NDArray[np.float64]:
     """Counts in `LINEAR_BINS` equal bins up to `largest`: each bin's are spread evenly over its width.
 
     Returns:
@@ -93,11 +108,11 @@ def divergences(bins: NDArray[np.float64], ceilings: NDArray[np.int64]) -> NDArr
         return np.where(inside > 0, (entropy - told) / total + np.log(inside / total), np.inf)
 
 
-def _balanced(found: NDArray[np.float64]) -> float:
+def _balanced(found: NDArray[np.float64], ceilings: NDArray[np.int64]) -> float:
     """The middle of the ceilings, in octaves, that diverge least: each weighs as much as it is near the least."""
     least = max(float(found.min()), _NOTHING)
-    weights = (least / np.maximum(found, _NOTHING)) ** SHARPNESS * np.gradient(np.log(CEILINGS))
-    return float(np.exp(weights @ np.log(CEILINGS) / weights.sum()))
+    weights = (least / np.maximum(found, _NOTHING)) ** SHARPNESS * np.gradient(np.log(ceilings))
+    return float(np.exp(weights @ np.log(ceilings) / weights.sum()))
 
 
 def _prefix(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ magnitudes (`minmax`), their mean (`moving_average`), or how often the magnitude
 (`percentile`, `entropy`, `mse`). The first is a covering problem, solved greedily. The others are means over samples:
 the set is grown by the sample that brings all its means nearest to those of the large set (herding). Then samples are
 exchanged as long as that brings the ceilings nearer. `entropy` depends on the largest magnitudes too: a quarter of its
-set covers those.
+set covers those, and its ceilings, which are no sums over samples, are found anew for every exchange that is tried.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge.calibration.divergence_ceilings import DivergenceCeilings
 from edge.calibration.scale_curves import ScaleCurves
 from edge.calibration.selection import shares_of
 from edge.runtime.errors import DataError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 SWEEPS = 4
 CANDIDATES = 384  # that are tried in a sample's place
+DIVERGENCE_TRIALS = 8  # exchanges that are tried for each sample: a trial finds every tensor's ceiling
 _LEAST_PEAK = 1e-3  # of a tensor's largest: smaller peaks of a sample are all alike
 
 
@@ -62,6 +64,7 @@ def choose_by_ranges(
         curves = ScaleCurves.of(alive, method.observer, method.percentile)
         if method.observer == "entropy":  # its bins end at the largest magnitude
             places = _herd(_shapes(curves), pool, _cover(_peaks(alive), pool, wanted // 4))
+            _exchange_by_divergence(DivergenceCeilings.of(alive, pool.order), places, pool)
         else:
             places = _herd(_shapes(curves), pool)
             _exchange(curves, places, pool)
@@ -146,3 +149,20 @@ def _exchange(curves: ScaleCurves, places: list[int], pool: _Pool) -> None:
             places[index] = best
         if places == before:
             break
+
+
+def _exchange_by_divergence(ceilings: DivergenceCeilings, places: list[int], pool: _Pool) -> None:
+    """Tries to put another sample of its stratum into each one's place, again and again, and keeps what is nearer."""
+    generator = np.random.default_rng(pool.seed)
+    nearest = ceilings.distance(places)
+    for trial in range(DIVERGENCE_TRIALS * len(places)):
+        index = trial % len(places)
+        others = np.setdiff1d(np.flatnonzero(pool.strata == pool.strata[places[index]]), places)
+        if not others.size:
+            continue
+        tried = [*places]
+        tried[index] = int(generator.choice(others))
+        distance = ceilings.distance(tried)
+        if distance < nearest:
+            nearest = distance
+            places[:] = tried

@@ -86,10 +86,10 @@ def test_64_samples_have_the_scales_of_all_and_a_random_draw_does_not(observer: 
     assert max(drawn_errors(method)) > 0.02
 
 
-def test_a_set_chosen_for_entropy_is_nearer_than_any_drawn_one() -> None:
+def test_a_set_chosen_for_entropy_is_much_nearer_than_any_drawn_one() -> None:
     """Its ceiling also depends on how many values there are, so that tails this heavy are out of reach."""
     method = METHODS["entropy"]
-    assert np.median(errors(choose(method), method)) < 0.8 * min(drawn_errors(method))
+    assert np.median(errors(choose(method), method)) < 0.6 * min(drawn_errors(method))
 
 
 @pytest.mark.parametrize("observer", ["minmax", "percentile"])

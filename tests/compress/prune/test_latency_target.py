@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from edge.compress.aten_graph import first_sample
 from edge.compress.latency_table import LatencyTable, LayerLatency, graph_digest
-from edge.compress.prune.config import LatencyTarget, PruneConfig
+from edge.compress.prune.config import LatencyTarget, PruneConfig, RivalConfig
 from edge.compress.prune.latency_plan import timed_graph
 from edge.compress.prune.latency_source import MeasuredLatency, machine_name
 from edge.compress.prune.slimming import PruningPlan, apply, plan
@@ -177,6 +178,57 @@ def test_a_width_table_reads_back(tmp_path: Path) -> None:
 def test_broken_targets_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         LatencyTarget(**values)
+
+
+def kept(chosen: PruningPlan) -> dict[str, int]:
+    return {group.name: group.kept for group in chosen.groups if group.kept < group.channels}
+
+
+def test_of_rivals_that_hold_the_latency_the_judge_picks(model: nn.Module, half: PruningPlan) -> None:
+    """Once by its own measure, and once by the contrary one: another plan wins."""
+    config = target(ratio=0.5).model_copy(update={"rivals": RivalConfig(max_ratios=(0.3, 0.6))})
+    asked: list[PruningPlan] = []
+
+    def widest_image_branch(rival: PruningPlan, sign: int = 1) -> float:
+        asked.append(rival)
+        return sign * float(next(group.kept for group in rival.groups if group.channels == 32))
+
+    narrow = plan(model, INPUTS, config, estimate=by_weights, judge=widest_image_branch)
+    compared = len(asked)
+    wide = plan(model, INPUTS, config, estimate=by_weights, judge=lambda rival: widest_image_branch(rival, -1))
+    assert compared >= 2 and len({json.dumps(kept(rival)) for rival in asked[:compared]}) == compared
+    assert half.groups in [rival.groups for rival in asked], "the plan without rivals is one of them"
+    assert kept(narrow) != kept(wide)
+    for chosen in (narrow, wide):
+        assert chosen.latency is not None
+        losses = [rival.loss for rival in chosen.latency.rivals]
+        assert losses == sorted(losses) and len(losses) == compared
+        assert chosen.latency.rivals[0].kept == kept(chosen)
+        assert chosen.latency.rivals[0].ratio == chosen.latency.ratio
+        assert all(rival.ratio <= 0.5 for rival in chosen.latency.rivals)
+        assert PruningPlan.model_validate_json(chosen.model_dump_json(by_alias=True)) == chosen
+
+
+def test_the_uniform_rival_takes_the_same_share_of_all(model: nn.Module) -> None:
+    config = target(ratio=0.5).model_copy(update={"rivals": RivalConfig(max_ratios=())})
+    chosen = plan(model, INPUTS, config, estimate=by_weights, judge=lambda rival: len(kept(rival)) * -1.0)
+    assert chosen.latency is not None
+    uniform = next(rival for rival in chosen.latency.rivals if rival.path == "uniform")
+    shares = [count / group.channels for group in chosen.groups for count in [uniform.kept[group.name]]]
+    assert len(shares) == 3
+    assert max(shares) - min(shares) <= 8 / 24, "as near as steps of eight channels let them be"
+
+
+def test_rivals_need_a_judge_and_a_latency(model: nn.Module) -> None:
+    config = target(ratio=0.5).model_copy(update={"rivals": RivalConfig()})
+    with pytest.raises(ConfigError, match="rivals need someone who judges"):
+        plan(model, INPUTS, config, estimate=by_weights)
+    with pytest.raises(ValidationError, match="plans of equal latency"):
+        PruneConfig(macs_ratio=0.5, rivals=RivalConfig())
+    with pytest.raises(ValidationError, match="there is no rival"):
+        RivalConfig(max_ratios=(), uniform=False)
+    with pytest.raises(ValidationError):
+        RivalConfig(max_ratios=(1.5,))
 
 
 def test_two_targets_are_refused() -> None:
