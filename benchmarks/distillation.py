@@ -38,7 +38,7 @@ from edge.runtime.statistics.intervals import clustered_interval
 from edge.training.fusion_task import FusionTask
 
 sys.path.insert(0, str(Path(__file__).parent))
-from distillation_tables import ALONE, BRANCHES, HALF, TAUGHT, TEACHER, TITLES, report
+from distillation_tables import ALONE, BRANCHES, HALF, MEAN, TAUGHT, TEACHER, TITLES, report
 from results import write_result
 
 if TYPE_CHECKING:
@@ -200,9 +200,10 @@ def summary(study: Study, right: dict[str, NDArray[np.bool_]]) -> dict[str, Any]
     for less, more in ((a, b) for a, b in PAIRS if a in right and b in right):
         first, second = (TEACHER, HALF) if less == HALF else (less, more)
         gain = 100.0 * (right[first].astype(float) - right[second].astype(float))  # [seeds, states, samples]
+        by_sample = dict(zip(states, gain.mean(0), strict=True)) | {MEAN: gain.mean((0, 1))}
         differences[f"{first} - {second}"] = {
-            state: clustered_interval(gain[:, i].mean(0), study.test.recordings, seed=0).to_json()
-            for i, state in enumerate(states)
+            state: clustered_interval(values, study.test.recordings, seed=0).to_json()
+            for state, values in by_sample.items()
         }
     return {
         "project": study.project.name,

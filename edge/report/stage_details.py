@@ -80,6 +80,24 @@ class NarrowedTensor(_Detail):
         return prod(self.after) / prod(self.before)
 
 
+class RivalPlan(BaseModel):
+    """A plan that held the latency too, as `edge.compress.prune.plan.Rival` has it.
+
+    Attributes:
+        path: How it was come by.
+        ratio: Share of the latency that stays.
+        kept: Channels that it keeps, by group.
+        loss: After a short training, on samples held back.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+    path: str
+    ratio: float
+    kept: dict[str, int]
+    loss: float
+
+
 class PrunedLatency(BaseModel):
     """What a latency target came to, as `edge.compress.prune.plan.PlanLatency` has it.
 
@@ -91,6 +109,7 @@ class PrunedLatency(BaseModel):
         interval: 95 % interval of `ratio`; both ends are `ratio` where it is computed.
         before_ms: Of the unpruned graph.
         after_ms: Of the pruned one.
+        rivals: Plans that were compared by a short training, the one taken first; empty where there was one plan.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
@@ -102,6 +121,7 @@ class PrunedLatency(BaseModel):
     interval: tuple[float, float]
     before_ms: float
     after_ms: float
+    rivals: tuple[RivalPlan, ...] = ()
 
 
 class PruningReport(_Detail):

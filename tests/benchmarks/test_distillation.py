@@ -51,6 +51,7 @@ def test_differences_say_what_the_teacher_brings(result: dict[str, Any]) -> None
     assert gain["estimate"] == pytest.approx(10.0)
     assert 0 < gain["low"] < 10 < gain["high"]
     assert result["differences"]["teacher - half-width teacher"]["all"]["estimate"] == 0
+    assert result["differences"]["taught - student alone"]["mean of states"]["estimate"] == pytest.approx(10.0)
 
 
 def test_the_report_has_every_state_and_says_when_half_the_width_would_do(study: Any, result: dict[str, Any]) -> None:
@@ -58,6 +59,8 @@ def test_the_report_has_every_state_and_says_when_half_the_width_would_do(study:
     assert "| taught - student alone | +10.00 [" in "\n".join(lines)
     assert lines[2].count("|") == 10, "name, parameters and seven states"
     assert "could be the teacher" in lines[-1]
+    result["differences"]["teacher - half-width teacher"]["mean of states"]["estimate"] = 0.7
+    assert "0.70 points worse, at least 0.5: the wider one is the teacher" in study.report(result)[-1]
 
 
 def test_every_width_is_halved_and_depths_stay(study: Any) -> None:

@@ -99,6 +99,19 @@ def test_an_estimate_is_called_one_and_its_point_no_interval() -> None:
     assert "of the latency stays" not in without
 
 
+def test_rivals_of_a_latency_are_listed_with_what_they_lose() -> None:
+    rivals = [
+        {"path": "max_ratio 0.5", "ratio": 0.49, "kept": {"a": 2, "b": 8}, "loss": 0.25},
+        {"path": "uniform", "ratio": 0.5, "kept": {"a": 4}, "loss": 0.5},
+    ]
+    text = words(
+        page_of(made("prune", {"pruning": pruning_note(latency=pruning_note()["latency"] | {"rivals": rivals})}))
+    )
+    assert "each trained briefly; the first was taken" in text
+    assert "max ratio 0.5 0.490 0.25 2 uniform 0.500 0.5 1" in text
+    assert "trained briefly" not in words(page_of(made("prune", {"pruning": pruning_note()})))
+
+
 def test_only_the_stage_that_pruned_shows_its_plan() -> None:
     later = made("sparsify", {"pruning": pruning_note()})
     assert later.pruning is None and made("prune", {"pruning": pruning_note()}).pruning is not None
