@@ -93,9 +93,15 @@ def test_what_is_known_of_each_sample_is_that_of_one_process(two: list[Outcome],
 
 
 @pytest.mark.integration
+def test_one_process_can_train_by_itself_while_the_others_wait(two: list[Outcome], one: Outcome) -> None:
+    for values, _ in two:
+        assert values["exchanged"]["alone"] == one[0]["exchanged"]["alone"], "to the bit: nothing is shared out"
+
+
+@pytest.mark.integration
 def test_what_goes_between_processes_arrives_whole_and_in_order(two: list[Outcome]) -> None:
     for values, _ in two:
-        assert values["exchanged"] | {"refused": None} == {
+        assert values["exchanged"] | {"refused": None, "alone": None} == {
             "arrays": [[], [[0, 1, 2]]],
             "values": [{"rank": 0, "words": ""}, {"rank": 1, "words": "xxxxx"}],
             "sum": [2**61 + 1],
@@ -104,6 +110,7 @@ def test_what_goes_between_processes_arrives_whole_and_in_order(two: list[Outcom
             "nothing": [],
             "first": [0, "of the first"],
             "refused": None,
+            "alone": None,
         }
 
 

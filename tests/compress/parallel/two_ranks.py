@@ -30,7 +30,7 @@ from edge.compress.parallel.collectives import (
     spread,
     sum_over_ranks,
 )
-from edge.compress.parallel.ranks import Ranks, joined_ranks
+from edge.compress.parallel.ranks import Ranks, current_ranks, joined_ranks, working_alone
 from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.quantize.observation import observe
 from edge.compress.quantize.observers import ActivationObserver
@@ -156,8 +156,16 @@ def exchanged(ranks: Ranks) -> dict[str, Any]:
         "spread": spread(range(7), lambda item: [item * item, ranks.rank]),
         "nothing": spread([], lambda item: item),
         "first": first_alone(lambda: [ranks.rank, "of the first"]),
+        "alone": first_alone(fitted_alone),
         "refused": refusals(ranks) if ranks.world > 1 else [],
     }
+
+
+def fitted_alone() -> list[float]:
+    """Losses of a training that one process does by itself while the others wait; joined, they would wait for ever."""
+    with working_alone():
+        assert current_ranks() == Ranks()
+        return trained(Ranks())[1]
 
 
 def refusals(ranks: Ranks) -> list[str]:
