@@ -21,8 +21,8 @@ from edge.compile.tensorrt.builder import build_engine
 from edge.compile.tensorrt.engine_config import EngineConfig
 from edge.compile.tensorrt.library import open_library
 from edge.compile.tensorrt.network import parse_network
+from edge.compress.dialects.writing import write_s8
 from edge.compress.export import export_onnx
-from edge.compress.quantize.dialects import write_s8
 from edge.compress.quantize.pt2e import quantize_static
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -21,9 +21,9 @@ import torch
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from edge.compress.dialects.writing import write_s8, write_u8
 from edge.compress.export import export_onnx
 from edge.compress.quantize import pt2e
-from edge.compress.quantize.dialects import write_s8, write_u8
 from edge.runtime.statistics.timing import Timing, interleave
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from edge.compress.dialects.writing import write_s8, write_u8
 from edge.compress.export import export_onnx
-from edge.compress.quantize.dialects import write_s8, write_u8
 from edge.compress.quantize.pt2e import quantize_static
 from edge.compress.sparsify.config import SparsifyConfig
 from edge.compress.sparsify.sparsifying import held_against, sparsify

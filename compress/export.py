@@ -11,7 +11,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from edge.compress.quantize.cleanup import tidy
+from edge.compress.dialects.cleanup import tidy
 from edge.compress.quantize.placement import module_paths
 from edge.compress.quantize.tracing import quiet, trace
 from edge.runtime.capabilities import require_module

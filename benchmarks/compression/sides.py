@@ -19,10 +19,10 @@ import torchao_side
 
 import edge.calibration
 import edge.compress
+from edge.compress.dialects.writing import write_s8, write_u8
 from edge.compress.export import export_onnx
 from edge.compress.quantize import pt2e
 from edge.compress.quantize.config import QuantizeConfig
-from edge.compress.quantize.dialects import write_s8, write_u8
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
+from edge.compress.dialects.onnx_graph import OnnxGraph, make_node
 from edge.compress.onnx_model.float_runs import batch_size, run_over
 from edge.compress.onnx_model.levels import is_transposed, quantized_weight
 from edge.compress.onnx_model.scales import weight_scales
-from edge.compress.quantize.onnx_graph import OnnxGraph, make_node
 from edge.compress.quantize.placement_rules import Kind
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import onnx
 import onnx.inliner
 from onnx import version_converter
 
+from edge.compress.dialects.cleanup import tidy
+from edge.compress.dialects.onnx_graph import OnnxGraph
 from edge.compress.onnx_model.channel_affines import fold_affines
-from edge.compress.quantize.cleanup import tidy
-from edge.compress.quantize.onnx_graph import OnnxGraph
 from edge.runtime.errors import ModelError, first_line
 
 OPSET, OLDEST = 18, 13

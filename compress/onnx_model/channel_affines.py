@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.compress.quantize.onnx_graph import OnnxGraph, attribute
+from edge.compress.dialects.onnx_graph import OnnxGraph, attribute
 
 if TYPE_CHECKING:
     import onnx

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from edge.compress.quantize.onnx_graph import OnnxGraph
+from edge.compress.dialects.onnx_graph import OnnxGraph
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from edge.runtime.errors import ModelError
 

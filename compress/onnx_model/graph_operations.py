@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import onnx
 
+from edge.compress.dialects.onnx_graph import OnnxGraph
 from edge.compress.onnx_model.operator_kinds import ELEMENTWISE, kind_of
 from edge.compress.precision_plan import expanded
-from edge.compress.quantize.onnx_graph import OnnxGraph
 from edge.compress.quantize.placement_rules import Kind, Operation
 from edge.runtime.errors import ModelError, first_line
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge.compress.dialects.onnx_graph import OnnxGraph, attribute, make_node
 from edge.compress.onnx_model.scales import weight_scales
-from edge.compress.quantize.onnx_graph import OnnxGraph, attribute, make_node
 from edge.compress.quantize.placement_rules import WEIGHTED
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.compress.quantize.onnx_graph import OnnxGraph, attribute
+from edge.compress.dialects.onnx_graph import OnnxGraph, attribute
+from edge.compress.dialects.zero_pads import zero_padding
 from edge.compress.quantize.placement_rules import Kind
-from edge.compress.quantize.zero_pads import zero_padding
 
 if TYPE_CHECKING:
     import onnx

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
+    from edge.compress.dialects.onnx_graph import OnnxGraph
     from edge.compress.onnx_model.config import OnnxQuantizeConfig
     from edge.compress.onnx_model.input_samples import InputSamples
-    from edge.compress.quantize.onnx_graph import OnnxGraph
     from edge.compress.quantize.placement_rules import PlacementPlan
 
 

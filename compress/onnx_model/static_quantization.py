@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import onnx
 
+from edge.compress.dialects.cleanup import tidy
+from edge.compress.dialects.onnx_graph import OnnxGraph
+from edge.compress.dialects.writing import write_s8
 from edge.compress.onnx_model.bias_shifts import correct_onnx_biases
 from edge.compress.onnx_model.canonical import canonical_form
 from edge.compress.onnx_model.config import OnnxQuantizeConfig
@@ -16,9 +19,6 @@ from edge.compress.onnx_model.graph_operations import graph_layers_of
 from edge.compress.onnx_model.levels import write_levels
 from edge.compress.onnx_model.scales import activation_scales
 from edge.compress.onnx_model.untouched import custom_operators, weights_left
-from edge.compress.quantize.cleanup import tidy
-from edge.compress.quantize.dialects import write_s8
-from edge.compress.quantize.onnx_graph import OnnxGraph
 from edge.compress.quantize.placement_rules import PlacementPlan
 from edge.runtime.errors import DataError, ModelError
 

@@ -13,8 +13,8 @@ from edge.compress.precision_plan import expanded
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edge.compress.dialects.onnx_graph import OnnxGraph
     from edge.compress.onnx_model.graph_operations import Layer
-    from edge.compress.quantize.onnx_graph import OnnxGraph
     from edge.compress.quantize.placement_rules import PlacementPlan
 
 _MULTIPLYING = frozenset({"Conv", "ConvTranspose", "DeformConv", "Gemm", "MatMul", "Einsum", "LSTM", "GRU", "RNN"})

@@ -1,4 +1,4 @@
-"""Which nodes of a graph the `s8f16` dialect computes in FP16; the rules of `edge.compress.quantize.half_regions`."""
+"""Which nodes of a graph the `s8f16` dialect computes in FP16; the rules of `edge.compress.dialects.half_regions`."""
 
 from __future__ import annotations
 

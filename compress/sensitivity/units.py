@@ -27,7 +27,7 @@ MULTIPLYING = {
     *(aten.conv1d.default, aten.conv2d.default, aten.conv3d.default, aten.linear.default),
     *(aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input),
 }
-_LOST = 2.0**-10  # of a weight's largest value, as `edge.compress.quantize.half_regions` has it
+_LOST = 2.0**-10  # of a weight's largest value, as `edge.compress.dialects.half_regions` has it
 
 
 def find_units(graph: FoldedGraph, modalities: Sequence[str], branches: Sequence[str] = ()) -> tuple[Unit, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.compress.quantize.onnx_graph import OnnxGraph, attribute
+from edge.compress.dialects.onnx_graph import OnnxGraph, attribute
 from edge.compress.sparsify.pattern import BLOCK, INPUT_AXIS, is_two_of_four
 
 if TYPE_CHECKING:

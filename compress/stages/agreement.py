@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import onnx
 import torch
 
-from edge.compress.quantize.saturation import saturate_levels
+from edge.compress.dialects.saturation import saturate_levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import torch
 
+from edge.compress.dialects.half_regions import write_half
+from edge.compress.dialects.unquantized import left_float
+from edge.compress.dialects.writing import write_s8, write_u8
 from edge.compress.export import export_onnx
 from edge.compress.fitting import set_layout
 from edge.compress.mac_count import macs
 from edge.compress.program.file import pack_program
 from edge.compress.quantize.config import QuantizeConfig
-from edge.compress.quantize.dialects import write_s8, write_u8
-from edge.compress.quantize.half_regions import write_half
 from edge.compress.quantize.rounding_record import ROUNDED, rounded_layers
 from edge.compress.quantize.tracing import trace
-from edge.compress.quantize.unquantized import left_float
 from edge.compress.scoring.evaluation import evaluate_by_recording
 from edge.compress.sparsify.record import SPARSITY_NOTE
 from edge.compress.sparsify.sparsifying import held_against

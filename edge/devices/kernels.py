@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import onnx
 
-from edge.compress.quantize.onnx_graph import OnnxGraph, attribute
+from edge.compress.dialects.onnx_graph import OnnxGraph, attribute
 from edge.graph.layers import WEIGHTED, GraphLayer, graph_layers
 from edge.runtime.errors import ModelError
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import onnx
 import onnx.inliner
 
-from edge.compress.quantize.onnx_graph import OnnxGraph
+from edge.compress.dialects.onnx_graph import OnnxGraph
 from edge.graph.mac_rules import MAC_RULES, multiply_accumulates
 from edge.graph.nodes import DEFAULT_DOMAINS
 from edge.runtime.errors import ModelError, first_line

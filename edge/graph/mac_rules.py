@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING
 
-from edge.compress.quantize.onnx_graph import attribute
+from edge.compress.dialects.onnx_graph import attribute
 
 if TYPE_CHECKING:
     import onnx

@@ -14,12 +14,12 @@ import yaml
 
 from edge.compile.precision.declared_in_graph import graph_precision
 from edge.compile.precision.proved_in_onnxruntime import optimized_precision
+from edge.compress.dialects.half_regions import write_half
+from edge.compress.dialects.writing import write_u8
 from edge.compress.onnx_model.agreement import output_agreement
 from edge.compress.onnx_model.array_files import read_samples
 from edge.compress.onnx_model.input_samples import InputSamples
 from edge.compress.onnx_model.static_quantization import quantize_onnx
-from edge.compress.quantize.dialects import write_u8
-from edge.compress.quantize.half_regions import write_half
 from edge.graph.onnx_file import read_onnx, to_bytes
 from edge.onnx_compression.record import ModelRecord
 from edge.runtime.atomic import atomic_folder

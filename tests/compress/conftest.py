@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetModel
 
+from edge.compress.dialects.writing import write_s8, write_u8
 from edge.compress.export import export_onnx
-from edge.compress.quantize.dialects import write_s8, write_u8
 from edge.compress.quantize.pt2e import quantize_static
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from edge.compress.dialects.writing import write_s8, write_u8
 from edge.compress.export import check_graph, export_onnx, export_program, largest_error, run_graph
 from edge.compress.program.file import pack_program, read_program
-from edge.compress.quantize.dialects import write_s8, write_u8
 from edge.compress.quantize.pt2e import quantize_static
 from edge.compress.quantize.tracing import trace
 from edge.runtime.errors import ModelError
-from tests.compress.quantize.drawn_graphs import Drawing
+from tests.compress.dialects.drawn_graphs import Drawing
 
 
 class Net(nn.Module):

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from edge.compress.dialects.writing import write_s8
 from edge.compress.export import export_onnx
 from edge.compress.named_call import NamedCall
-from edge.compress.quantize.dialects import write_s8
 from edge.compress.quantize.pt2e import quantize_static
 from edge.runtime.errors import ModelError
 from tests.compress.onnx_model.models import sentences, tiny_bert

@@ -36,9 +36,9 @@ def quantized() -> tuple[Any, Program]:
     torch = pytest.importorskip("torch")
     from torch import nn
 
+    from edge.compress.dialects.writing import write_s8
     from edge.compress.export import export_onnx
     from edge.compress.program.file import Program
-    from edge.compress.quantize.dialects import write_s8
     from edge.compress.quantize.pt2e import quantize_static
     from edge.compress.quantize.tracing import trace
 

@@ -64,10 +64,10 @@ def compile_forms(
     """Quantizes a model on random inputs and exports it."""
     import torch
 
+    from edge.compress.dialects.writing import write_s8
     from edge.compress.export import export_onnx
     from edge.compress.program.file import pack_program, read_program
     from edge.compress.quantize.config import QuantizeConfig
-    from edge.compress.quantize.dialects import write_s8
     from edge.compress.quantize.pt2e import quantize_static
     from edge.compress.quantize.tracing import trace
 
@@ -116,9 +116,9 @@ def street_bundle(street: Compiled, tmp_path_factory: pytest.TempPathFactory) ->
     import numpy as np
     import torch
 
+    from edge.compress.dialects.half_regions import write_half
+    from edge.compress.dialects.writing import write_u8
     from edge.compress.program.file import pack_program
-    from edge.compress.quantize.dialects import write_u8
-    from edge.compress.quantize.half_regions import write_half
     from edge.data.street import project_rig
     from edge.packing.pack import BundleContents, pack_bundle
     from edge.project import load_project, preset_path

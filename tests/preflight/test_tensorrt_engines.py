@@ -15,9 +15,9 @@ from edge.compile.precision.declared_in_network import declared_precision
 from edge.compile.tensorrt.builder import build_engine
 from edge.compile.tensorrt.engine_config import EngineConfig
 from edge.compile.tensorrt.network import ParserError, parse_network
+from edge.compress.dialects.half_regions import write_half
 from edge.compress.export import check_graph, run_graph
 from edge.compress.precision_plan import PrecisionPlan
-from edge.compress.quantize.half_regions import write_half
 from edge.compress.sparsify.onnx_weights import sparse_layers
 from edge.compress.sparsify.pattern import two_of_four
 from edge.runtime.engine_key import ShapeRange

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import onnx
 
 from edge.compile.precision.layer_precision import LayerPrecision, PrecisionReport
-from edge.compress.quantize.kernels import INTEGER_KERNELS, optimized_graph
-from edge.compress.quantize.onnx_graph import OnnxGraph
+from edge.compress.dialects.kernels import INTEGER_KERNELS, optimized_graph
+from edge.compress.dialects.onnx_graph import OnnxGraph
 from edge.runtime.capabilities import require_module
 
 if TYPE_CHECKING:

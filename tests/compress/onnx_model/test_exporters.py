@@ -8,12 +8,12 @@ import numpy as np
 import onnx
 import pytest
 
+from edge.compress.dialects.half_regions import write_half
+from edge.compress.dialects.kernels import integer_kernels
+from edge.compress.dialects.writing import write_u8
 from edge.compress.onnx_model.agreement import output_agreement
 from edge.compress.onnx_model.config import OnnxQuantizeConfig
 from edge.compress.onnx_model.static_quantization import quantize_onnx
-from edge.compress.quantize.dialects import write_u8
-from edge.compress.quantize.half_regions import write_half
-from edge.compress.quantize.kernels import integer_kernels
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from tests.compress.onnx_model.models import CASES, as_samples
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from edge.compress.dialects.onnx_graph import OnnxGraph
+from edge.compress.dialects.writing import write_s8
 from edge.compress.export import export_onnx
 from edge.compress.onnx_model.config import OnnxQuantizeConfig
 from edge.compress.onnx_model.static_quantization import quantize_onnx
 from edge.compress.quantize.config import QuantizeConfig
-from edge.compress.quantize.dialects import write_s8
-from edge.compress.quantize.onnx_graph import OnnxGraph
 from edge.compress.quantize.pt2e import quantize_static
 from tests.compress.conftest import ThreeBranch, TwoBranch, scenes
 from tests.compress.onnx_model.models import CASES, as_samples

@@ -8,10 +8,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper, parser
 
+from edge.compress.dialects.writing import write_u8
 from edge.compress.onnx_model.agreement import output_agreement
 from edge.compress.onnx_model.config import OnnxQuantizeConfig
 from edge.compress.onnx_model.static_quantization import quantize_onnx
-from edge.compress.quantize.dialects import write_u8
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from edge.runtime.errors import DataError, ModelError
 from tests.compress.onnx_model.models import as_samples

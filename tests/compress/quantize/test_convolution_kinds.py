@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
 from edge.compile.precision.declared_in_graph import graph_precision
+from edge.compress.dialects.half_regions import write_half
+from edge.compress.dialects.kernels import integer_kernels
+from edge.compress.dialects.unquantized import left_float
+from edge.compress.dialects.writing import write_s8, write_u8
 from edge.compress.export import check_graph, export_onnx, run_graph
 from edge.compress.precision_plan import PrecisionPlan
 from edge.compress.quantize.config import QuantizeConfig
-from edge.compress.quantize.dialects import write_s8, write_u8
-from edge.compress.quantize.half_regions import write_half
-from edge.compress.quantize.kernels import integer_kernels
 from edge.compress.quantize.placement import PlacementQuantizer
 from edge.compress.quantize.pt2e import export_float, quantize_static
-from edge.compress.quantize.unquantized import left_float
 
 if TYPE_CHECKING:
     import onnx

@@ -15,13 +15,13 @@ from transformers import ResNetConfig, ResNetModel, ViTConfig, ViTModel
 
 from edge.compile.precision.declared_in_graph import graph_precision
 from edge.compile.precision.proved_in_onnxruntime import optimized_precision
+from edge.compress.dialects.cleanup import tidy
+from edge.compress.dialects.half_regions import write_half
+from edge.compress.dialects.kernels import optimized_graph
+from edge.compress.dialects.writing import write_s8, write_u8
 from edge.compress.export import export_onnx
-from edge.compress.quantize.cleanup import tidy
-from edge.compress.quantize.dialects import write_s8, write_u8
-from edge.compress.quantize.half_regions import write_half
-from edge.compress.quantize.kernels import optimized_graph
 from edge.compress.quantize.pt2e import quantize_static
-from tests.compress.quantize.drawn_graphs import Drawing
+from tests.compress.dialects.drawn_graphs import Drawing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,10 +10,10 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from edge.compress.dialects.kernels import integer_kernels
+from edge.compress.dialects.writing import write_s8, write_u8
 from edge.compress.export import export_onnx
 from edge.compress.quantize.config import QuantizeConfig
-from edge.compress.quantize.dialects import write_s8, write_u8
-from edge.compress.quantize.kernels import integer_kernels
 from edge.compress.quantize.pt2e import quantize_static
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine, must_emulate
 from edge.runtime.engines.weight_levels import has_seven_bit_weights

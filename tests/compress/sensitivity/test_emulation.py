@@ -9,10 +9,10 @@ import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
 
+from edge.compress.dialects.half_regions import write_half
 from edge.compress.export import export_onnx
 from edge.compress.precision_plan import PrecisionPlan, PrecisionRule
 from edge.compress.quantize.config import QuantizeConfig
-from edge.compress.quantize.half_regions import write_half
 from edge.compress.quantize.pt2e import quantize_static
 from edge.compress.samples import mask_modalities
 from edge.compress.sensitivity.bias_shifts import BiasShifts

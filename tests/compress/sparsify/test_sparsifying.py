@@ -13,11 +13,11 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from edge.compress.dialects.half_regions import write_half
+from edge.compress.dialects.writing import write_s8, write_u8
 from edge.compress.export import export_onnx
 from edge.compress.prune.attention import separate_attention
 from edge.compress.quantize.config import AdaptiveRounding, QuantizeConfig
-from edge.compress.quantize.dialects import write_s8, write_u8
-from edge.compress.quantize.half_regions import write_half
 from edge.compress.quantize.pt2e import quantize_static
 from edge.compress.sparsify.config import SparsifyConfig
 from edge.compress.sparsify.masks import held_masks

@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import helper
 
-from edge.compress.quantize.dialects import write_s8, write_u8
+from edge.compress.dialects.writing import write_s8, write_u8
 from edge.graph.layers import GraphLayer, graph_layers, weighted_layers
 from edge.runtime.errors import ModelError
-from tests.compress.quantize.drawn_graphs import Drawing
+from tests.compress.dialects.drawn_graphs import Drawing
 from tests.edge.compile.operators.samples import BOOL, FLOAT, FLOAT16, INT64, graph, model
 
 if TYPE_CHECKING:

@@ -96,7 +96,7 @@ def test_fp16_that_is_cast_because_there_is_no_kernel_counts_as_fp32() -> None:
 
 
 def _optimized(model: onnx.ModelProto) -> bytes:
-    from edge.compress.quantize.kernels import optimized_graph
+    from edge.compress.dialects.kernels import optimized_graph
 
     return bytes(optimized_graph(model.SerializeToString()).SerializeToString())
 

@@ -10,10 +10,10 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
+from edge.compress.dialects.kernels import integer_kernels
+from edge.compress.dialects.writing import write_s8, write_u8
 from edge.compress.export import export_onnx, run_graph
 from edge.compress.quantize.config import QuantizeConfig
-from edge.compress.quantize.dialects import write_s8, write_u8
-from edge.compress.quantize.kernels import integer_kernels
 from edge.compress.quantize.pt2e import quantize_static
 from edge.runtime.errors import ModelError
 

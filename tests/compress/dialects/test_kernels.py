@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge.compress.quantize.kernels import integer_kernels
+from edge.compress.dialects.kernels import integer_kernels
 from edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 from torch import nn
 
+from edge.compress.dialects.half_regions import write_half
+from edge.compress.dialects.writing import write_s8
 from edge.compress.export import export_onnx, run_graph
 from edge.compress.quantize.config import QuantizeConfig
-from edge.compress.quantize.dialects import write_s8
-from edge.compress.quantize.half_regions import write_half
 from edge.compress.quantize.pt2e import quantize_static
 from edge.graph.layers import graph_layers
-from tests.compress.quantize.drawn_graphs import FLOAT, Drawing, feeds, operators
+from tests.compress.dialects.drawn_graphs import FLOAT, Drawing, feeds, operators
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

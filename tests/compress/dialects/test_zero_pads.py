@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
+from edge.compress.dialects.kernels import integer_kernels
+from edge.compress.dialects.writing import write_s8, write_u8
 from edge.compress.export import export_onnx, run_graph
-from edge.compress.quantize.dialects import write_s8, write_u8
-from edge.compress.quantize.kernels import integer_kernels
 from edge.compress.quantize.pt2e import quantize_static
-from tests.compress.quantize.drawn_graphs import Drawing, feeds, named, operators
+from tests.compress.dialects.drawn_graphs import Drawing, feeds, named, operators
 
 
 class PaddedNet(nn.Module):

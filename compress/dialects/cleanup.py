@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from edge.compress.quantize.onnx_graph import OnnxGraph, constant_key
+from edge.compress.dialects.onnx_graph import OnnxGraph, constant_key
 
 _DIGITS = string.ascii_lowercase + string.digits
 _PURE = {"QuantizeLinear", "DequantizeLinear", "Cast", "Reshape", "Relu", "Gather", "Sub", "Unsqueeze", "Squeeze"}

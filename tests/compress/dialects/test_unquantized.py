@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from edge.cli.build_steps import stage_notes
 from edge.compile.precision.declared_in_graph import graph_precision
+from edge.compress.dialects.unquantized import left_float
+from edge.compress.dialects.writing import write_s8
 from edge.compress.export import export_onnx
 from edge.compress.precision_plan import PrecisionPlan, plan_of_stages
 from edge.compress.quantize.config import QuantizeConfig
-from edge.compress.quantize.dialects import write_s8
 from edge.compress.quantize.pt2e import quantize_static
-from edge.compress.quantize.unquantized import left_float
 from edge.compress.stages.record import StageRecord
 from edge.compress.stages.stage import QuantizeStage
 from edge.runtime.errors import BundleError

@@ -17,12 +17,12 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from edge.compress.quantize.cleanup import tidy
-from edge.compress.quantize.float_results import product_scales, write_float_results
-from edge.compress.quantize.onnx_graph import OnnxGraph, attribute, make_node
-from edge.compress.quantize.signs import DROPPED_RELU, Signs
-from edge.compress.quantize.vector_linears import write_vector_linears
-from edge.compress.quantize.zero_pads import merge_zero_pads
+from edge.compress.dialects.cleanup import tidy
+from edge.compress.dialects.float_results import product_scales, write_float_results
+from edge.compress.dialects.onnx_graph import OnnxGraph, attribute, make_node
+from edge.compress.dialects.signs import DROPPED_RELU, Signs
+from edge.compress.dialects.vector_linears import write_vector_linears
+from edge.compress.dialects.zero_pads import merge_zero_pads
 from edge.runtime.errors import ModelError
 
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
+from edge.compress.dialects.kernels import integer_kernels
+from edge.compress.dialects.saturation import saturate_levels
+from edge.compress.dialects.writing import write_s8, write_u8
 from edge.compress.export import export_onnx, run_graph
 from edge.compress.quantize.config import QuantizeConfig
-from edge.compress.quantize.dialects import write_s8, write_u8
-from edge.compress.quantize.kernels import integer_kernels
 from edge.compress.quantize.pt2e import quantize_static
-from edge.compress.quantize.saturation import saturate_levels
 
 if TYPE_CHECKING:
     from tests.compress.conftest import Quantized

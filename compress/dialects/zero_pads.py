@@ -16,7 +16,7 @@ from onnx import helper
 if TYPE_CHECKING:
     import onnx
 
-    from edge.compress.quantize.onnx_graph import OnnxGraph
+    from edge.compress.dialects.onnx_graph import OnnxGraph
 
 UNPADDED = 2  # leading dimensions, batch and channels, that no convolution pads
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edge.compress.dialects.onnx_graph import OnnxGraph
 from edge.compress.precision_plan import PrecisionPlan
-from edge.compress.quantize.onnx_graph import OnnxGraph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

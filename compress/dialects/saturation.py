@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.compress.quantize.cleanup import tidy
-from edge.compress.quantize.onnx_graph import OnnxGraph, make_node
+from edge.compress.dialects.cleanup import tidy
+from edge.compress.dialects.onnx_graph import OnnxGraph, make_node
 
 if TYPE_CHECKING:
     import onnx

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetModel, ViTConfig, ViTModel
 
+from edge.compress.dialects.kernels import KernelReport, integer_kernels
+from edge.compress.dialects.writing import write_s8, write_u8
 from edge.compress.export import export_onnx
-from edge.compress.quantize.dialects import write_s8, write_u8
-from edge.compress.quantize.kernels import KernelReport, integer_kernels
 from edge.compress.quantize.pt2e import quantize_static
 from tests.compress.quantize.hard_cases import Separable
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
-from edge.compress.quantize.onnx_graph import OnnxGraph, attribute, make_node
+from edge.compress.dialects.onnx_graph import OnnxGraph, attribute, make_node
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,9 +18,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from edge.compress.dialects.cleanup import tidy
+from edge.compress.dialects.onnx_graph import OnnxGraph, make_node
 from edge.compress.precision_plan import expanded
-from edge.compress.quantize.cleanup import tidy
-from edge.compress.quantize.onnx_graph import OnnxGraph, make_node
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     import onnx
 
-    from edge.compress.quantize.onnx_graph import OnnxGraph
+    from edge.compress.dialects.onnx_graph import OnnxGraph
 
 _SIGN_KEEPING = {
     *("QuantizeLinear", "DequantizeLinear", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"),

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.compress.quantize.float_results import inferred_shapes
-from edge.compress.quantize.onnx_graph import OnnxGraph, attribute, make_node
+from edge.compress.dialects.float_results import inferred_shapes
+from edge.compress.dialects.onnx_graph import OnnxGraph, attribute, make_node
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
