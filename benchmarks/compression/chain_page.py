@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import mean
 from typing import Any
 
-from chain_results import STUDENT, TEACHER
+from chain_results import MEAN, STUDENT, TEACHER
 from tables import figure, table
 
 Result = dict[str, Any]
@@ -14,7 +14,8 @@ INTRODUCTION = """# The whole chain, and Torch-Pruning at the same latency
 Written by `python benchmarks/compression/chain.py examples/av_digits/project.yaml`. Project *{project}*, seeds {seeds};
 {test_samples:,} test samples of {recordings:,} recordings, never seen in training. The student is taught by the
 teacher; each pruner cuts that student to {share} of its FP32 latency as timed on this machine (the whole 95 % interval
-below it), with the same Taylor batches, alignment and fine-tuning under the teacher. Latency is the thread's own time
+below it), with the same Taylor batches, alignment and fine-tuning under the teacher; ours picks one of several plans of
+that latency by a short training first. Latency is the thread's own time
 for one inference in ONNX Runtime, one thread, all graphs in turns: how many times as fast as the teacher and as the
 student, mean of the seeds, least and largest.
 """
@@ -32,8 +33,9 @@ def write(result: Result) -> str:
     rows = [[name, *_cells(seeds, states)] for name, seeds in result["sides"].items()]
     head = ["", *states, "parameters", "MACs", "weight bytes", "over teacher", "over student"]
     lines += [*table(head, rows), LOSSES]
-    rows = [[pair, *(_interval(of[state]) for state in states)] for pair, of in result["lost"].items()]
-    lines += table(["", *states], rows)
+    columns = [*states, MEAN]
+    rows = [[pair, *(_interval(of[column]) for column in columns)] for pair, of in result["lost"].items()]
+    lines += table(["", *columns], rows)
     environment = result["environment"]
     if not any("vnni" in flag for flag in environment["cpu_flags"]):
         lines.append(NO_VNNI.format(cpu=environment["cpu"]))

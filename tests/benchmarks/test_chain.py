@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import pytest
 
 from edge.compress.scoring.recording_counts import RecordingCounts
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+GRAPH = onnx.ModelProto(ir_version=8).SerializeToString()
 FOLDERS = [str(BENCHMARKS / "compression"), str(BENCHMARKS / "peers"), str(BENCHMARKS)]
 
 
@@ -42,14 +44,22 @@ def outcome(seed: int) -> Any:
     return results.SeedOutcome(seed, {name: counts(right) for name, right in sides.items()}, facts)
 
 
-def test_a_seed_is_read_as_it_was_kept(tmp_path: Path) -> None:
+def test_a_finished_side_is_read_as_it_was_kept_and_not_made_again(tmp_path: Path) -> None:
     results = importlib.import_module("chain_results")
-    results.keep_outcome(tmp_path / "seed", outcome(1))
-    found = results.kept_outcome(tmp_path / "seed")
-    assert (found.seed, found.facts) == (1, outcome(1).facts)
-    for name, kept in outcome(1).counts.items():
-        np.testing.assert_array_equal(found.counts[name].by_state["all"], kept.by_state["all"])
-    assert results.kept_outcome(tmp_path / "another") is None
+    made: list[str] = []
+
+    def stage() -> Any:
+        made.append("x")
+        record = SimpleNamespace(metrics={"all": {"score": 80.0}}, params=5, macs=7, bytes=len(GRAPH))
+        artifact = SimpleNamespace(plan=None)
+        return SimpleNamespace(test_counts=counts(8.0), record=record, deployed=GRAPH, artifact=artifact)
+
+    shelf = results.Shelf(tmp_path / "seed")
+    first, again = (shelf.side("Torch-Pruning, uniform", stage) for _ in range(2))
+    assert made == ["x"]
+    assert first.facts == again.facts and first.facts["score"] == {"all": 80.0}
+    assert again.graph == GRAPH
+    np.testing.assert_array_equal(again.counts.by_state["all"], counts(8.0).by_state["all"])
 
 
 def test_losses_are_those_of_all_seeds_together() -> None:
@@ -62,6 +72,7 @@ def test_losses_are_those_of_all_seeds_together() -> None:
     lost = results.summarize(bench, [outcome(0), outcome(1)], 0.62)["lost"]
     assert lost[f"{results.TEACHER} - {results.STUDENT}"]["all"]["estimate"] == pytest.approx(10)
     assert lost[f"{results.STUDENT} - {results.PRUNED}"]["all"]["estimate"] == pytest.approx(5)
+    assert lost[f"{results.STUDENT} - {results.PRUNED}"][results.MEAN]["estimate"] == pytest.approx(5)
     assert lost[f"{results.TEACHER} - {results.QUANTIZED}"]["all"]["estimate"] == pytest.approx(20)
 
 
