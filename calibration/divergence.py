@@ -42,16 +42,13 @@ def least_divergent_ceiling(counts: NDArray[np.int64], edges: NDArray[np.float64
     return least_divergent_of_columns(counts.reshape(-1, POOLED).sum(1), edges[::POOLED], largest)
 
 
-def least_divergent_of_columns(
-    counts: NDArray[np.integer], edges: NDArray[np.float64], largest: float, every: int = 1
-) -> float:
+def least_divergent_of_columns(counts: NDArray[np.integer], edges: NDArray[np.float64], largest: float) -> float:
     """`least_divergent_ceiling` of counts in bins of a sixteenth of an octave, that is with four pooled already.
 
     Args:
         counts: `[n]`, of magnitudes.
         edges: `[n + 1]`, rising.
         largest: The largest magnitude.
-        every: Only every so many of the ceilings are looked at: quicker, and less exact.
     """
     if largest <= 0:
         return largest
@@ -59,10 +56,9 @@ def least_divergent_of_columns(
     bins[0] = bins[1]
     if not bins.any():
         return largest
-    ceilings = CEILINGS[::every]
-    found = divergences(bins, ceilings)
-    found[np.cumsum(bins)[ceilings - 1] < (1 - MOST_CLIPPED) * bins.sum()] = np.inf
-    return largest * _balanced(found, ceilings) / LINEAR_BINS
+    found = divergences(bins, CEILINGS)
+    found[np.cumsum(bins)[CEILINGS - 1] < (1 - MOST_CLIPPED) * bins.sum()] = np.inf
+    return largest * _balanced(found) / LINEAR_BINS
 
 
 def linear_bins(counts: NDArray[np.integer], edges: NDArray[np.float64], largest: float) -> NDArray[np.float64]:
@@ -108,11 +104,11 @@ def divergences(bins: NDArray[np.float64], ceilings: NDArray[np.int64]) -> NDArr
         return np.where(inside > 0, (entropy - told) / total + np.log(inside / total), np.inf)
 
 
-def _balanced(found: NDArray[np.float64], ceilings: NDArray[np.int64]) -> float:
+def _balanced(found: NDArray[np.float64]) -> float:
     """The middle of the ceilings, in octaves, that diverge least: each weighs as much as it is near the least."""
     least = max(float(found.min()), _NOTHING)
-    weights = (least / np.maximum(found, _NOTHING)) ** SHARPNESS * np.gradient(np.log(ceilings))
-    return float(np.exp(weights @ np.log(ceilings) / weights.sum()))
+    weights = (least / np.maximum(found, _NOTHING)) ** SHARPNESS * np.gradient(np.log(CEILINGS))
+    return float(np.exp(weights @ np.log(CEILINGS) / weights.sum()))
 
 
 def _prefix(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from edge.calibration.sample_tails import SampleRanges
 
-EVERY = 4  # of the ceilings that the observer looks at: differences between sets are the same within a per cent
-
 
 @dataclass(frozen=True, eq=False)
 class DivergenceCeilings:
@@ -62,5 +60,4 @@ def _found(
 ) -> NDArray[np.float64]:
     largest = peaks.max(0)
     sums = (c.sum(0, dtype=np.int64) for c in counts)
-    given = zip(sums, edges, largest.tolist(), strict=True)
-    return np.array([least_divergent_of_columns(*each, every=EVERY) for each in given])
+    return np.array([least_divergent_of_columns(*given) for given in zip(sums, edges, largest.tolist(), strict=True)])
