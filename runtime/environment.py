@@ -84,7 +84,7 @@ def describe_host(seed: int | None = None, threads: dict[str, int] | None = None
         cores=os.cpu_count() or 1,
         usable_cores=_usable_cores(),
         memory_gib=_memory_gib(),
-        threads={**_thread_variables(), **(threads or {})},
+        threads={**thread_variables(), **(threads or {})},
         python=f"{platform.python_implementation()} {platform.python_version()}",
         packages=_package_versions(),
         seed=seed,
@@ -128,7 +128,8 @@ def _memory_gib() -> float | None:
         return None
 
 
-def _thread_variables() -> dict[str, int | str]:
+def thread_variables() -> dict[str, int | str]:
+    """Those of `THREAD_VARIABLES` that are set, by their name."""
     set_here = {name: os.environ[name] for name in THREAD_VARIABLES if os.environ.get(name)}
     return {name: int(value) if value.isdigit() else value for name, value in set_here.items()}
 

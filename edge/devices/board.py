@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING
 
 from edge.devices.catalog import shipped_devices
 from edge.devices.jetpack import jetpack_of_l4t
+from edge.runtime.machine_state.identity import MODEL, PRODUCT, TEGRA_RELEASE, l4t_release
+from edge.runtime.machine_state.system_files import read_text
 
 if TYPE_CHECKING:
     from edge.devices.jetpack import JetPack
     from edge.devices.profile import DeviceProfile
 
-MODEL = "proc/device-tree/model"
 COMPATIBLE = "proc/device-tree/compatible"
-PRODUCT = "sys/class/dmi/id/product_name"
-TEGRA_RELEASE = "etc/nv_tegra_release"
 _MODULE = re.compile(r"p\d{4}-\d{4}")
-_RELEASE = re.compile(r"R(\d+) \(release\), REVISION: (\d+(?:\.\d+)*)")
 
 
 @dataclass(frozen=True)
@@ -47,25 +45,12 @@ class Board:
 def read_board(root: Path = Path("/")) -> Board | None:
     """The board below `root`; None for a machine that is no board which edge could know."""
     model, product = read_text(root / MODEL), read_text(root / PRODUCT)
-    l4t = _l4t_release(read_text(root / TEGRA_RELEASE))
+    l4t = l4t_release(read_text(root / TEGRA_RELEASE))
     device = _device_of(read_text(root / COMPATIBLE), product)
     if model is None and l4t is None and device is None:
         return None
     name = model or product or "a Jetson whose device tree cannot be read"
     return Board(name.splitlines()[0], device, l4t, jetpack_of_l4t(l4t) if l4t else None)
-
-
-def read_text(path: Path) -> str | None:
-    """A small file of the system, None where it cannot be read; NULs, as in device trees, become line ends."""
-    try:
-        return path.read_bytes().decode("utf-8", "replace").replace("\x00", "\n").strip() or None
-    except OSError:
-        return None
-
-
-def _l4t_release(text: str | None) -> str | None:
-    found = _RELEASE.search(text or "")
-    return f"{found[1]}.{found[2]}" if found else None
 
 
 def _device_of(compatible: str | None, product: str | None) -> DeviceProfile | None:

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 VNNI_FLAGS = frozenset({"avx512_vnni", "avx_vnni"})
 X86 = frozenset({"x86_64", "AMD64"})
+ALLOW_SPINNING = 0  # of threads between two operators
 QUIET = 3  # ONNX Runtime's severity: errors only
 _DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(int64)": np.int64}
 
@@ -142,6 +143,11 @@ class OnnxRuntimeEngine:
         """Back end and dialect."""
         return self._name
 
+    @property
+    def thread_settings(self) -> dict[str, int | str]:
+        """What decides its timing beside the graph, as a machine's state holds it."""
+        return {"engine": self.threads, "allow_spinning": ALLOW_SPINNING}
+
     def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         """One inference, from tensor names to tensor names; batch 1. Re-entrant.
 
@@ -159,19 +165,29 @@ class OnnxRuntimeEngine:
         return {i.name: TensorForm(_DTYPES.get(i.type, np.float32), i.shape) for i in self._session.get_inputs()}
 
 
-def _make_session(graph: bytes | Path, threads: int, emulate_int8: bool) -> Any:
+def session_options(threads: int, emulate_int8: bool) -> Any:
+    """How ONNX Runtime runs a graph here: `SessionOptions` of the engine's own, for a session beside it.
+
+    Raises:
+        MissingDependencyError: ONNX Runtime is not installed.
+    """
     ort = require_module("onnxruntime")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = QUIET
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(ALLOW_SPINNING))
     if emulate_int8:
         options.add_session_config_entry("session.disable_quant_qdq", "1")
+    return options
+
+
+def _make_session(graph: bytes | Path, threads: int, emulate_int8: bool) -> Any:
+    options = session_options(threads, emulate_int8)
     try:
         source = graph if isinstance(graph, bytes) else str(graph)
-        return ort.InferenceSession(source, options, ["CPUExecutionProvider"])
+        return require_module("onnxruntime").InferenceSession(source, options, ["CPUExecutionProvider"])
     except Exception as error:  # a damaged file raises one of a dozen types
         raise ModelError(
             f"ONNX Runtime does not load the graph: {first_line(error)}", "export the model again"

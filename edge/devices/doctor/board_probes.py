@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 from edge.devices.doctor.finding import Finding
 from edge.devices.doctor.package_probes import WITH_SYSTEM_PACKAGES, jetpack_bindings
 from edge.devices.jetpack import OLDEST_PYTHON
+from edge.runtime.machine_state.hwmon_rails import HwmonRails
+from edge.runtime.machine_state.identity import POWER_MODES, POWER_STATUS, power_mode_name, power_mode_number
 
 if TYPE_CHECKING:
     from edge.devices.doctor.machine import Machine
 
 DRIVER = "proc/driver/nvidia/version"
 NVIDIA_ON_PCI = "0x10de"
-POWER_STATUS = "var/lib/nvpmodel/status"
-POWER_MODES = "etc/nvpmodel.conf"
 _VERSION = re.compile(r"(?:Module|x86_64|aarch64)\s+(\d+\.\d+(?:\.\d+)?)")
-_MODE = re.compile(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>")
 _NO_JETSON = "this is no Jetson"
 
 
@@ -118,7 +117,7 @@ def power_mode(machine: Machine) -> Finding:
     enables = "figures that say at which clocks they were obtained"
     if not machine.is_jetson:
         return Finding(topic="power-mode", status="missing", found=_NO_JETSON, enables=enables)
-    number = re.search(r"pmode:\s*(\d+)", machine.text(POWER_STATUS) or "")
+    number = power_mode_number(machine.text(POWER_STATUS))
     if number is None:
         return Finding(
             topic="power-mode",
@@ -127,14 +126,11 @@ def power_mode(machine: Machine) -> Finding:
             remedy="sudo nvpmodel -q",
             enables=enables,
         )
-    names = dict(_MODE.findall(machine.text(POWER_MODES) or ""))
-    name = names.get(str(int(number[1])))
+    name = power_mode_name(number, machine.text(POWER_MODES))
     return Finding(
         topic="power-mode",
         status="ok" if name else "limited",
-        found=f"mode {int(number[1])}, "
-        + (name or f"a name that /{POWER_MODES} does not tell")
-        + _against_peak(machine, name),
+        found=f"mode {number}, " + (name or f"a name that /{POWER_MODES} does not tell") + _against_peak(machine, name),
         enables=enables,
     )
 
@@ -145,3 +141,16 @@ def _against_peak(machine: Machine, name: str | None) -> str:
         return ""
     same = name == device.power_mode
     return f"; the figures of {device.name} are for " + ("this mode" if same else f"{device.power_mode}")
+
+
+def power_rails(machine: Machine) -> Finding:
+    """Whether the power of supply rails can be read."""
+    enables = "energy per result in edge profile"
+    sensors = HwmonRails(machine.root)
+    rails = ", ".join(rail.name for rail in sensors.read())
+    if rails:
+        return Finding(topic="power-rails", status="ok", found=rails, enables=enables)
+    why = "; ".join(sensors.missing) or "no power sensor under hwmon"
+    if machine.program("tegrastats"):
+        return Finding(topic="power-rails", status="limited", found=f"{why}; tegrastats tells them", enables=enables)
+    return Finding(topic="power-rails", status="missing", found=why, enables=enables)

@@ -18,7 +18,8 @@ PROBES: tuple[Callable[[Machine], Finding], ...] = (
     *(own_probes.python, own_probes.edge_itself, own_probes.core, own_probes.cache_folder),
     *(package_probes.training, package_probes.onnxruntime, package_probes.signing),
     *(board_probes.board, board_probes.gpu, board_probes.jetpack, board_probes.jetpack_packages),
-    *(board_probes.power_mode, package_probes.tensorrt, package_probes.cuda_python),
+    *(board_probes.power_mode, board_probes.power_rails),
+    *(package_probes.tensorrt, package_probes.cuda_python),
     *(package_probes.tensorrt_rtx, package_probes.torch_tensorrt),
     *(build_probes.cross_compiler, build_probes.emulator),
 )

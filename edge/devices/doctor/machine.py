@@ -12,8 +12,9 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.devices.board import read_board, read_text
+from edge.devices.board import read_board
 from edge.runtime.errors import first_line
+from edge.runtime.machine_state.system_files import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

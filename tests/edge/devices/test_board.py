@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge.devices.board import read_board, read_text
+from edge.devices.board import read_board
 from edge.devices.catalog import shipped_devices
+from edge.runtime.machine_state.system_files import read_text
 
 if TYPE_CHECKING:
     from pathlib import Path

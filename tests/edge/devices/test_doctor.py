@@ -14,14 +14,17 @@ from edge.devices.doctor.finding import Finding
 from edge.devices.doctor.machine import NOT_INSTALLED, Machine, import_problem
 from edge.devices.doctor.package_probes import training_requirements
 from edge.runtime.errors import ConfigError, GateError
+from tests.runtime.machine_state.boards import ina3221
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+SENSORS = ina3221("1-0040", 1, ("VDD_IN", 5072, 976), ("VDD_CPU_GPU_CV", 5072, 160), ("VDD_SOC", 5064, 296))
+CURRENTS = [name for name in SENSORS if "curr" in name]
 TOPICS = (
     *("python", "edge", "core", "cache", "training", "onnxruntime", "signing", "board", "gpu", "jetpack"),
-    *("jetpack-packages", "power-mode", "tensorrt", "cuda-python", "tensorrt-rtx", "torch-tensorrt"),
+    *("jetpack-packages", "power-mode", "power-rails", "tensorrt", "cuda-python", "tensorrt-rtx", "torch-tensorrt"),
     *("cross-compiler", "emulator"),
 )
 
@@ -55,6 +58,23 @@ def test_an_orin_nano(orin_nano: Machine) -> None:
     assert found["torch-tensorrt"].status == "limited"
     assert "2.8.0, weak typing" in found["torch-tensorrt"].found
     assert found["cuda-python"].remedy == "pip install 'cuda-python~=12.6'"
+
+
+@pytest.mark.parametrize(
+    ("files", "programs", "expected"),
+    [
+        (SENSORS, (), "ok: VDD_IN, VDD_CPU_GPU_CV, VDD_SOC"),
+        ({**SENSORS, **dict.fromkeys(CURRENTS, "-")}, (), "missing: rail VDD_IN: curr1_input is no number ('-'); rail"),
+        ({}, (), "missing: no power sensor under hwmon"),
+        ({}, ("tegrastats",), "limited: no power sensor under hwmon; tegrastats tells them"),
+    ],
+)
+def test_rails_that_can_be_read_are_named(
+    make_machine: Callable[..., Machine], files: dict[str, str], programs: tuple[str, ...], expected: str
+) -> None:
+    machine = make_machine(files, program=lambda name: f"/usr/bin/{name}" if name in programs else None)
+    found = _findings(machine)["power-rails"]
+    assert f"{found.status}: {found.found}".startswith(expected)
 
 
 def test_an_orin_nano_is_never_told_to_overwrite_its_torch(orin_nano: Machine) -> None:
