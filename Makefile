@@ -22,7 +22,7 @@ COMPRESS_PEERS := .venv-peers-compress
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 .PHONY: help install demo test preflight test-preflight soak lint bench bench-peers ctest ctest-address ctest-thread cross ctest-aarch64 ctest-nehalem need-aarch64 \
-	need-nehalem bench-compress bench-compress-peers clean
+	need-nehalem bench-compress bench-compress-peers bench-profile bench-profile-peers clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null \
@@ -58,6 +58,13 @@ bench: $(STAMP) ## Run the benchmarks beside the peers, under ten minutes; write
 bench-peers: ## Set up .venv-peers with what the benchmarks compare with; ROS comes from Debian, see benchmarks/README.md
 	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers/requirements.txt
+
+bench-profile: $(STAMP) ## Measure the profiler itself: overhead beside MLPerf LoadGen, coverage, slowdowns found
+	$(BIN)/python benchmarks/profiler.py
+
+bench-profile-peers: ## Set up .venv-peers-profile with MLPerf LoadGen, which bench-profile compares with
+	@test -x .venv-peers-profile/bin/python || $(PYTHON) -m venv .venv-peers-profile
+	.venv-peers-profile/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/bench_profile.txt
 
 bench-compress: $(STAMP) ## Compare INT8 with ORT, torchao, ModelOpt and NNCF on trained models; see benchmarks/README.md
 	$(BIN)/python benchmarks/compression/compare.py
@@ -102,7 +109,7 @@ $(STAMP): $(BUILD_INPUTS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --quiet --upgrade pip || echo "pip could not be upgraded; going on with the one at hand"
 	$(PIP) install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
-		-c requirements/constraints.txt -e ".[train,cpu,camera,audio,mcap,signing,dev]"
+		-c requirements/constraints.txt -e ".[train,cpu,camera,audio,mcap,viewer,signing,dev]"
 	@touch $@
 
 # With --no-deps, because the packages' own pins contradict each other; see requirements/preflight.txt.

@@ -31,19 +31,32 @@ def main(
     jetpack: Annotated[str, typer.Option("--jetpack")] = "6.2",
 ) -> None:
     """Writes the picture."""
-    command = ["check", str(bundle), "--target", target, "--jetpack", jetpack]
+    draw_command(["check", str(bundle), "--target", target, "--jetpack", jetpack], PICTURE)
+
+
+def draw_command(command: list[str], picture: Path, folder: Path | None = None) -> None:
+    """Runs `edge` with these arguments, in `folder`, and keeps what it prints as an SVG.
+
+    Raises:
+        typer.Exit: It failed, with its exit code.
+    """
     console = Console(record=True, width=WIDTH, file=StringIO())
     console.print(f"$ edge {' '.join(command)}", style="bold", highlight=False)
-    console.print(Text.from_ansi(_output(command)), soft_wrap=True)  # it is wrapped already
-    drawn = REMOTE_FONT.sub("", console.export_svg(title="edge check", theme=MONOKAI))
-    with atomic_file(PICTURE) as partial:
+    console.print(Text.from_ansi(_output(command, folder)), soft_wrap=True)  # it is wrapped already
+    drawn = REMOTE_FONT.sub("", console.export_svg(title=f"edge {command[0]}", theme=MONOKAI))
+    with atomic_file(picture) as partial:
         partial.write_text(drawn, encoding="utf-8")
 
 
-def _output(command: list[str]) -> str:
+def _output(command: list[str], folder: Path | None) -> str:
     environment = {**os.environ, "COLUMNS": str(WIDTH), "FORCE_COLOR": "1", "TERM": "xterm-256color"}
     done = subprocess.run(
-        [sys.executable, "-m", "edge", *command], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "edge", *command],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         typer.echo(done.stdout + done.stderr, err=True)

@@ -53,9 +53,9 @@ def main(
         _draw_street(NIGHT, IMAGES / "street_night.jpg")
         _draw_sound(SIREN, IMAGES / "siren.png")
         if report:
-            _photograph(report.resolve(), IMAGES / "report.jpg", PAGE_SIZE)
+            photograph(report.resolve(), IMAGES / "report.jpg", PAGE_SIZE)
         if run:
-            _photograph(run.resolve(), IMAGES / "run_levels.jpg", RUN_SIZE)
+            photograph(run.resolve(), IMAGES / "run_levels.jpg", RUN_SIZE)
     except EdgeError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(error.exit_code) from error
@@ -99,7 +99,12 @@ def _draw_sound(moment: tuple[int, float], path: Path) -> None:
     plt.close(figure)
 
 
-def _photograph(page: Path, path: Path, size: str) -> None:
+def photograph(page: Path, path: Path, size: str) -> None:
+    """Has Chromium draw a page in a window of `size` and keeps that as JPEG.
+
+    Raises:
+        MissingDependencyError: There is no Chromium.
+    """
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         raise MissingDependencyError("no Chromium is installed", "install it with: apt-get install chromium")

@@ -12,16 +12,22 @@ from edge.report.contents import Report, RuntimeReport
 from edge.report.figures import ReportFigures
 from edge.report.publish import HTML_NAME, JSON_NAME, write_report, write_report_json
 from edge.run_engine import RunEngine, open_engine
+from edge.run_notes import machine_notes
 from edge.runtime.atomic import atomic_folder
 from edge.runtime.capabilities import require_module
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import ConfigError
 from edge.runtime.faults.source import FaultySource
+from edge.runtime.fusion import complete_rig
+from edge.runtime.machine_state.reading import read_machine_state
 from edge.runtime.memory_budget import MIB, peak_bytes
 from edge.runtime.model_io import GridOutput
 from edge.runtime.pipeline import Pipeline, RunSettings
 from edge.runtime.sinks.jsonl import JsonlSink
 from edge.runtime.sinks.mcap_recorder import McapRecorder
+from edge.runtime.sinks.rerun_view.live_view import ERROR, STUCK, LiveView
+from edge.runtime.sinks.rerun_view.output import ViewOutput
+from edge.runtime.sinks.rerun_view.rerun_scene import RerunScene
 from edge.runtime.sources.mcap_source import McapSource
 from edge.runtime.sources.merge import MergedSource
 
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     from edge.runtime.faults.base import Fault
     from edge.runtime.manifest import Manifest
     from edge.runtime.memory_budget import MemoryPlan
+    from edge.runtime.realtime.applying import RealtimeScope
     from edge.runtime.rig import Rig
     from edge.runtime.sinks.base import Sink
     from edge.runtime.sources.base import Source
@@ -57,6 +64,19 @@ class Recording:
     jpeg_quality: int | None = None
 
 
+@dataclass(frozen=True)
+class ViewChoice:
+    """How a run is shown while it goes.
+
+    Attributes:
+        window: In rerun's viewer on this machine.
+        path: In an `.rrd` file that does not exist yet.
+    """
+
+    window: bool = False
+    path: Path | None = None
+
+
 def run_bundle(
     bundle: Bundle,
     source: Source,
@@ -65,6 +85,8 @@ def run_bundle(
     *,
     engine: RunEngine | None = None,
     recording: Recording | None = None,
+    view: ViewChoice | None = None,
+    realtime: RealtimeScope | None = None,
     html: bool = False,
     on_plan: Callable[[MemoryPlan], None] | None = None,
     on_result: Callable[[], None] | None = None,
@@ -78,6 +100,8 @@ def run_bundle(
         settings: Pace and length; virtual time where they are not given.
         engine: Runs the graph; that which suits this host where it is not given (`edge.run_engine`).
         recording: Also records the samples and the results.
+        view: Also shows it; what the view cannot keep up with is dropped from it and counted.
+        realtime: Priority and cores for the threads of a run in real time; it has been entered, and made the engine.
         html: Also writes `report.html`.
         on_plan: Called with what the run may take, before anything flows.
         on_result: Called after each result.
@@ -102,21 +126,44 @@ def run_bundle(
             stack.callback(recorder.close, complete=False)
             sinks.append(recorder)
             on_sample = recorder.add_sample
-        pipeline = Pipeline(bundle, source, chosen.engine, sinks, settings, on_result=on_result, on_sample=on_sample)
+        shown = None if view is None else _open_view(view, bundle, source)
+        if shown is not None:
+            stack.callback(shown.close, complete=False)
+        pipeline = Pipeline(
+            bundle,
+            source,
+            chosen.engine,
+            sinks,
+            settings,
+            on_result=on_result,
+            on_sample=on_sample,
+            on_fused=None if shown is None else shown.show,
+            on_thread=None if realtime is None else realtime.enter_inference,
+        )
         plan = pipeline.plan_memory()
         if on_plan is not None:
             on_plan(plan)
+        before = read_machine_state(threads=chosen.thread_settings)
         trace = pipeline.run()
+        after = read_machine_state(threads=chosen.thread_settings)
+        if shown is not None:
+            shown.close(complete=True)
+            trace.dropped.update(shown.counts)
         runtime = runtime_report(trace, source, chosen.engine.name, settings, plan)
+        if realtime is not None:
+            runtime = runtime.model_copy(update={"realtime": realtime.config})
         report = Report(
             title=f"{bundle.manifest.name}: run",
             data=source.description,
             runtime=runtime,
             environment=describe_host(threads={"engine": chosen.threads}),
+            machine=after,
             notes=(
                 *_notes(bundle.manifest, source, chosen, trace),
                 *_pace_notes(source.rig, bundle.model_io.modalities),
                 *_rate_notes(source, trace),
+                *_view_notes(trace),
+                *machine_notes(before, after, realtime),
             ),
         )
         if html:
@@ -167,6 +214,20 @@ def _open_recorder(recording: Recording, bundle: Bundle, source: Source) -> Mcap
         camera=next((name for name in cameras if name in source.rig.streams), None),
         jpeg_quality=recording.jpeg_quality,
     )
+
+
+def _open_view(view: ViewChoice, bundle: Bundle, source: Source) -> LiveView:
+    output = ViewOutput(window=view.window, path=view.path)
+    try:
+        return LiveView(RerunScene(output, complete_rig(source.rig, bundle), bundle.model_io))
+    except BaseException:
+        output.close(complete=False)
+        raise
+
+
+def _view_notes(trace: Trace) -> Iterator[str]:
+    if failures := trace.dropped.get(ERROR, 0) + trace.dropped.get(STUCK, 0):
+        yield f"The view failed {failures} times, see the log; the results are what they are without it."
 
 
 def is_simulated(source: Source) -> bool:

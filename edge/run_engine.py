@@ -42,6 +42,12 @@ class RunEngine:
     threads: int = 1
     notes: tuple[str, ...] = ()
 
+    @property
+    def thread_settings(self) -> dict[str, int | str]:
+        """As a machine's state holds them; empty of an engine that has no threads on the CPU."""
+        settings: dict[str, int | str] = getattr(self.engine, "thread_settings", {})
+        return settings
+
 
 def open_engine(
     bundle: Bundle,

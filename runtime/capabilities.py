@@ -19,6 +19,7 @@ OPTIONAL_MODULES = {
     "onnx": ("exporting and checking graphs", "train"),
     "jinja2": ("writing report.html", "train"),
     "matplotlib": ("drawing the report's figures", "train"),
+    "rerun": ("showing a run live", "viewer"),
     "cryptography": ("signing bundles and checking signatures", "signing"),
     "tensorrt": ("building and running TensorRT engines", "board"),
     "tensorrt_rtx": ("building and running TensorRT-RTX engines", "board"),

@@ -28,11 +28,19 @@ if TYPE_CHECKING:
 
 
 class StageTimes(NamedTuple):
-    """Wall time of one inference, in nanoseconds."""
+    """Wall time of one inference, in nanoseconds.
+
+    Attributes:
+        preprocess_ns: Of making the model's tensors.
+        engine_ns: Of the engine's call, less `transfer_ns`.
+        decode_ns: Of what its tensors mean.
+        transfer_ns: Of moving tensors to where the engine computes and back; None where the engine does not tell.
+    """
 
     preprocess_ns: int
     engine_ns: int
     decode_ns: int
+    transfer_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +163,9 @@ class Fusion:
         outputs = self._engine.run(inputs)
         answered = time.perf_counter_ns()
         decoded = self._decoder.decode(outputs)
-        times = StageTimes(prepared - begin, answered - prepared, time.perf_counter_ns() - answered)
+        decoded_ns = time.perf_counter_ns() - answered
+        transfer: int | None = getattr(self._engine, "transfer_ns", None)  # an engine on the CPU moves nothing
+        times = StageTimes(prepared - begin, answered - prepared - (transfer or 0), decoded_ns, transfer)
         return Inference(synced, state, self._states[state], decoded, "", times, refused)
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from edge.runtime.bundle import Bundle
     from edge.runtime.engines.base import Engine
+    from edge.runtime.fusion import Inference
     from edge.runtime.live.clock import LiveClock
     from edge.runtime.memory_budget import MemoryPlan
     from edge.runtime.result import FusedResult
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from edge.runtime.sinks.base import Sink
     from edge.runtime.sources.base import Source
     from edge.runtime.trace.trace import Trace
+
+SHOWN = 2  # sets that who watches a run may keep: one to look at, and the latest
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,9 @@ class Pipeline:
         on_result: Called after each result, e.g. to show progress.
         on_sample: Called with every sample of the run as the source gave it, good or bad, also of streams that the
             model does not read, e.g. to record it; in real time by the thread that reads ahead.
+        on_fused: Called with each inference and its result, e.g. to show what was fused; it must be quick and not
+            raise, and may keep `SHOWN` of them.
+        on_thread: Called first on the inference thread of a run in real time, see `Runtime`.
 
     Raises:
         RigError: The rigs of source and bundle do not fit.
@@ -91,6 +97,8 @@ class Pipeline:
         clock: LiveClock | None = None,
         on_result: Callable[[], None] | None = None,
         on_sample: Callable[[Sample], None] | None = None,
+        on_fused: Callable[[Inference, FusedResult], None] | None = None,
+        on_thread: Callable[[], None] | None = None,
     ) -> None:
         modalities = bundle.model_io.modalities
         self._rig = complete_rig(source.rig, bundle)
@@ -99,9 +107,10 @@ class Pipeline:
         self._windows_ns = sound_windows_ns(bundle.model_io)
         self._fusion = Fusion(bundle, self._rig, engine)
         self._recovery = recovery_watch(source, choose_state(self._streams, modalities, bundle.states))
-        self._steps = RunSteps(self._rig, modalities, self._recovery.add)
+        self._steps = RunSteps(self._rig, modalities, self._recovery.add, on_fused)
         self._source, self._sinks, self._settings = source, tuple(sinks), settings
-        self._clock, self._on_result, self._on_sample = clock, on_result, on_sample
+        self._clock, self._on_result, self._on_sample, self._on_fused = clock, on_result, on_sample, on_fused
+        self._on_thread = on_thread
         self._first_ns: int | None = None  # the first arrival of the run
 
     @property
@@ -122,7 +131,8 @@ class Pipeline:
         self._fusion.warm_up()
         live = LiveSynchronizer.memory(self._rig, self._streams, self._windows_ns)
         ahead = frames_ahead(self._rig, self._streams) if self._settings.realtime else {}
-        kept = {name: self._kept(name, live.frames[name] + ahead.get(name, 0)) for name in self._streams}
+        shown = 0 if self._on_fused is None else SHOWN
+        kept = {name: self._kept(name, live.frames[name] + ahead.get(name, 0) + shown) for name in self._streams}
         plan = plan_memory(self._rig, self._fusion.model_io, kept, live.bytes)
         return with_process(with_engine(plan, self._fusion.engine))
 
@@ -177,7 +187,15 @@ class Pipeline:
             if first is None:
                 return self._steps.trace
             clock = self._clock or HostClock(first.arrival_ns - HostClock().now_ns())
-            runtime = Runtime(self._fusion, self._rig, streams=self._streams, clock=clock, on_ready=self._recovery.add)
+            runtime = Runtime(
+                self._fusion,
+                self._rig,
+                streams=self._streams,
+                clock=clock,
+                on_ready=self._recovery.add,
+                on_fused=self._on_fused,
+                on_thread=self._on_thread,
+            )
             with runtime, Feeder(chain([first], ahead), runtime, clock) as feeder:
                 for result in _unwrapped(runtime):
                     self._deliver(result)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edge.runtime.sample import Sample
     from edge.runtime.synchronize.messages import StreamHealth
     from edge.runtime.synchronize.synced import SyncedSet
+    from edge.runtime.trace.road_recorder import RoadRecorder
 
 
 class Matcher(Protocol):
@@ -52,6 +53,8 @@ class RunSteps:
         rig: All sensors of the run.
         modalities: Those of the model.
         on_ready: Called with each result and the instant at which it was ready, on the axis of arrivals.
+        on_fused: Called after that with each inference and its result; it must be quick and not raise.
+        roads: Takes the instants of each result, in real time; None where nobody wants them.
 
     Attributes:
         trace: The run's figures.
@@ -63,12 +66,15 @@ class RunSteps:
         rig: Rig,
         modalities: Iterable[str],
         on_ready: Callable[[int, FusedResult], None] = lambda _ready_ns, _result: None,
+        on_fused: Callable[[Inference, FusedResult], None] | None = None,
+        roads: RoadRecorder | None = None,
     ) -> None:
+        self._roads = roads
         self.trace = Trace(rig.anchor, round(rig.budget_ms * NS_PER_MS))
         self._gate = SanityGate(rig)
         self._motion = MotionCompensation(rig)
         self._health = HealthMonitor({name: rig.stream(name).period_ns for name in modalities}, rig.health)
-        self._on_ready = on_ready
+        self._on_ready, self._on_fused = on_ready, on_fused
         self.motion_streams = self._motion.streams
 
     def admit(self, sample: Sample) -> Admission:
@@ -82,19 +88,32 @@ class RunSteps:
         """The set with its sweeps deskewed, where the rig says by what."""
         return self._motion.compensate(synced)
 
-    def conclude(self, inference: Inference, ready_ns: int, *, is_wall_time: bool) -> FusedResult:
-        """The result of an inference that was ready at `ready_ns`, judged and noted."""
+    def conclude(self, inference: Inference, ready_ns: int, *, taken_ns: int | None = None) -> FusedResult:
+        """The result of an inference, judged and noted.
+
+        Args:
+            inference: What the model said.
+            ready_ns: When that was ready.
+            taken_ns: When the model's thread had the set; None in virtual time, which wall times are not of.
+        """
         trace = self.trace
         result = inference.result(trace.fused, ready_ns, self._health)
         if inference.times is not None:
             trace.add_stages(*inference.times)
-            if is_wall_time:
+            if taken_ns is not None:
                 arrived_ns = max(s.arrival_ns for s in inference.synced.samples.values())
-                trace.add_overhead(ready_ns - arrived_ns - inference.times.engine_ns)
+                in_engine_ns = inference.times.engine_ns + (inference.times.transfer_ns or 0)
+                trace.add_overhead(ready_ns - arrived_ns - in_engine_ns)
+        if taken_ns is not None:
+            trace.add_queue(taken_ns - inference.synced.emitted_ns)
+            if self._roads is not None:
+                self._roads.add(trace.fused, inference, taken_ns, ready_ns)
         for name in inference.refused:
             trace.add_refusal(name, UNUSABLE)
         trace.add_result(inference.synced, result, ready_ns)
         self._on_ready(ready_ns, result)
+        if self._on_fused is not None:
+            self._on_fused(inference, result)
         return result
 
     def complete(self, matcher: Matcher, streams: Iterable[str]) -> None:

@@ -94,4 +94,4 @@ class VirtualRun:
         inference = self._fusion.run(self._steps.compensate(synced))
         if inference.times is not None:
             self._clock.wait_until_ns(self._clock.now_ns() + self._compute_ns)
-        self._on_result(self._steps.conclude(inference, self._clock.now_ns(), is_wall_time=False))
+        self._on_result(self._steps.conclude(inference, self._clock.now_ns()))

@@ -25,6 +25,7 @@ BEYOND_RUNTIME |= {
     "pandas",
 }
 BEYOND_RUNTIME |= {"mcap", "mcap_protobuf", "mcap_ros2", "foxglove_schemas_protobuf", "google", "lz4", "zstandard"}
+BEYOND_RUNTIME |= {"rerun", "pyarrow"}
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
 MAX_LINES = 400
 

@@ -24,6 +24,7 @@ HEAVY = (
     "cryptography",
     "tensorrt",
     "tensorrt_rtx",
+    "rerun",
     *_MCAP,
 )
 # What a board runs of the compiler: building and verifying engines needs TensorRT and nothing of the training side.

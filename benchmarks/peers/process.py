@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 VENV_PYTHON = HERE.parents[1] / ".venv-peers" / "bin" / "python"
+PROFILE_PYTHON = HERE.parents[1] / ".venv-peers-profile" / "bin" / "python"
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 BUILD = HERE.parents[1] / "build" / "peers"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 BY_PIP = "make bench-peers"
+PROFILE_BY_PIP = "make bench-profile-peers"
 BY_APT = "apt-get install --no-install-recommends python3-message-filters libmessage-filters-dev libstd-msgs-dev g++"
 
 
@@ -89,6 +91,11 @@ def sound_features() -> Peer | Missing:
 def kiss_icp() -> Peer | Missing:
     """kiss-icp's motion compensation from the peers' venv."""
     return _in_venv("kiss_icp", "kiss.py")
+
+
+def loadgen() -> Peer | Missing:
+    """MLPerf LoadGen from a venv of its own."""
+    return _start_python(PROFILE_PYTHON, "mlperf_loadgen", "loadgen.py", PROFILE_BY_PIP)
 
 
 def ros_python() -> Peer | Missing:

@@ -34,7 +34,10 @@ def run(
         str | None,
         typer.Option("--dialect", help="Graph to run: s8, s8f16, u8, fp32; by default what suits this host."),
     ] = None,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Of ONNX Runtime.")] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", min=1, help="Of ONNX Runtime; 1, or with --capture-cores all cores that are left."),
+    ] = None,
     choice: Annotated[
         EngineName, typer.Option("--engine", help="What runs the model; auto: TensorRT where an engine was built.")
     ] = EngineName.auto,
@@ -56,6 +59,12 @@ def run(
         int | None,
         typer.Option("--record-jpeg", min=1, max=100, help="Record images as JPEG of this quality, not as they are."),
     ] = None,
+    view: Annotated[
+        bool, typer.Option("--view", help="Show the run in rerun's viewer; lossy, never in the way.")
+    ] = False,
+    view_save: Annotated[
+        Path | None, typer.Option("--view-save", help="Save that view to this .rrd file, for: rerun FILE.")
+    ] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option("--fault", help="Break a stream on purpose: STREAM:KIND@START[+LENGTH][,key=value]; repeatable."),
@@ -75,6 +84,26 @@ def run(
         str | None,
         typer.Option("--memory-limit", help="Such as 512MB; a run that might take more is refused before it starts."),
     ] = None,
+    priority: Annotated[
+        int | None,
+        typer.Option("--priority", min=1, max=99, help="SCHED_FIFO for matching and inference, with --realtime."),
+    ] = None,
+    niceness: Annotated[
+        int | None, typer.Option("--nice", min=-20, max=19, help="Theirs, where they have no priority.")
+    ] = None,
+    cores: Annotated[str | None, typer.Option("--cores", help="Where the model runs, such as 2,3 or 4-7.")] = None,
+    capture_cores: Annotated[
+        str | None, typer.Option("--capture-cores", help="Left to capture and matching; the model runs elsewhere.")
+    ] = None,
+    lock_memory: Annotated[bool, typer.Option("--lock-memory", help="Keep what was used once in memory.")] = False,
+    switch_interval_ms: Annotated[
+        float | None,
+        typer.Option("--switch-interval-ms", min=0.01, max=1000, help="Of Python's threads; 5 by default."),
+    ] = None,
+    as_permitted: Annotated[
+        bool,
+        typer.Option("--as-permitted", help="Run without those that the kernel does not permit."),
+    ] = False,
     require_signature: RequireSignature = False,
     trusted_key: TrustedKeyFiles = None,
     html: Annotated[bool, typer.Option("--html", help="Also write report.html; needs jinja2 and matplotlib.")] = False,
@@ -87,10 +116,12 @@ def run(
     A run that --record wrote to a file is repeated byte for byte by --source mcap:FILE; Foxglove shows that file.
     """
     import json
+    from contextlib import nullcontext
 
     from rich.console import Console
 
-    from edge.cli.run_inputs import open_recording, open_source, recording_options, with_faults
+    from edge.cli.realtime_options import made_in, realtime_scope
+    from edge.cli.run_inputs import open_recording, open_source, open_view, recording_options, with_faults
     from edge.fused_run import check_replaceable, run_bundle
     from edge.run_engine import open_engine
     from edge.run_limits import RunLimits, best_state, check_limits
@@ -100,15 +131,28 @@ def run(
 
     check_replaceable(out)
     recording = open_recording(record, record_jpeg)
+    shown = open_view(view, view_save)
+    scope = realtime_scope(
+        priority=priority,
+        niceness=niceness,
+        cores=cores,
+        capture_cores=capture_cores,
+        lock_memory=lock_memory,
+        switch_interval_ms=switch_interval_ms,
+        as_permitted=as_permitted,
+        threads=threads,
+        in_real_time=realtime,
+    )
     opened = open_trusted(bundle, require_signature, trusted_key)
     opened_source = open_source(source, opened, duration, recording_options(source, topics or [], rig, opened))
     given = with_faults(opened_source, fault or [], fault_seed)
     limits = RunLimits(max_gap_s=max_gap, min_complete=min_complete, max_recovery_s=max_recovery)
     limits.check_answerable(given)
-    engine = open_engine(opened, dialect, threads, choice.value, RunnerConfig(device=device))
     limit = None if memory_limit is None else parse_size(memory_limit)
     settings = RunSettings(realtime=realtime, duration_s=duration, compute_ms=compute_ms, memory_limit=limit)
-    with Console(stderr=True).status(f"Fusing {given.description[:60]} ...") as status:
+    config = RunnerConfig(device=device)
+    with scope or nullcontext(), Console(stderr=True).status(f"Fusing {given.description[:60]} ...") as status:
+        engine = made_in(scope, lambda n: open_engine(opened, dialect, n, choice.value, config), threads)
         fused = 0
 
         def show() -> None:
@@ -116,16 +160,27 @@ def run(
             fused += 1
             status.update(f"{fused} results")
 
-        report = run_bundle(opened, given, out, settings, engine=engine, recording=recording, html=html, on_result=show)
+        report = run_bundle(
+            opened,
+            given,
+            out,
+            settings,
+            engine=engine,
+            recording=recording,
+            view=shown,
+            realtime=scope,
+            html=html,
+            on_result=show,
+        )
     if as_json:
         typer.echo(json.dumps(report.model_dump(mode="json", by_alias=True)))
     else:
         typer.echo(signature_line(opened.signature))
-        _print(report, out, record)
+        _print(report, out, record, view_save)
     check_limits(report, limits, best_state(given, opened))
 
 
-def _print(report: RuntimeReport, out: Path, record: Path | None) -> None:
+def _print(report: RuntimeReport, out: Path, record: Path | None, view: Path | None) -> None:
     from rich.console import Console
 
     console = Console()
@@ -137,6 +192,8 @@ def _print(report: RuntimeReport, out: Path, record: Path | None) -> None:
     console.print(f"Results: {out / 'results.jsonl'}   Report: {page}", highlight=False)
     if record:
         console.print(f"Recording: {record}", highlight=False)
+    if view and view.exists():
+        console.print(f"View: rerun {view}", highlight=False)
 
 
 def summary_table(report: RuntimeReport) -> Table:

@@ -1,16 +1,17 @@
-"""What `edge run` is told to run on: sources, topics and rig of a recording, faults, and where to record to."""
+"""What `edge run` is told to run on: sources, topics and rig of a recording, faults; where it records and is shown."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from edge.fused_run import Recording, recorded_streams
+from edge.fused_run import Recording, ViewChoice, recorded_streams
 from edge.runtime.errors import ConfigError, SourceError
 from edge.runtime.faults import FaultySource, parse_fault
 from edge.runtime.model_io import LogMelInput
 from edge.runtime.rig import load_rig
 from edge.runtime.sinks.mcap_recorder import check_recordable
+from edge.runtime.sinks.rerun_view.output import check_viewable
 from edge.runtime.sources.grammar import open_sources
 from edge.runtime.sources.mcap_source import RecordingOptions
 
@@ -83,3 +84,16 @@ def open_recording(path: Path | None, jpeg_quality: int | None) -> Recording | N
         return None
     check_recordable(path)
     return Recording(path, jpeg_quality)
+
+
+def open_view(window: bool, path: Path | None) -> ViewChoice | None:
+    """How the run is shown, if it is; refused before the run where that cannot be.
+
+    Raises:
+        ConfigError: The file exists or is no `.rrd`, or there is no display.
+        MissingDependencyError: The extra `viewer` is not installed.
+    """
+    if not window and path is None:
+        return None
+    check_viewable(window=window, path=path)
+    return ViewChoice(window, path)

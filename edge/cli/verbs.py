@@ -22,6 +22,7 @@ VERBS = {
     "estimate": "Estimate latency and memory on a board.",
     "build": "Build the engine that this board runs, and prove it.",
     "run": "Fuse a source's synchronized streams with a bundle's model.",
+    "profile": "Time a model or bundle, and compare with another or with before.",
     "verify": "Check a bundle's signature, files and golden outputs.",
     "inspect": "Show what a bundle holds.",
     "sign": "Sign a bundle, or make the key pair for that.",

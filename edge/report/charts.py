@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edge.report import svg
 from edge.report.contents import SCORE, StageReport, states_of
+from edge.report.log_axis import millisecond_axis
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ def latency_chart(first: NDArray[np.floating], last: NDArray[np.floating], names
         cumulative.set_title("How many are done within")
         cumulative.set_ylim(0, 101)
         for axes in (histogram, cumulative):
-            _millisecond_axis(axes, low, high)
+            millisecond_axis(axes, low, high)
         figure.legend(*histogram.get_legend_handles_labels(), ncols=2, loc="outside upper left", handlelength=1)
 
     spoken = (f"{n}: median {np.median(v):.2f} ms" for n, v in zip(names, (first, last), strict=True))
@@ -85,27 +85,3 @@ def _shown_range(first: NDArray[np.floating], last: NDArray[np.floating]) -> tup
 
 def _cumulative(n: int) -> NDArray[np.float64]:
     return np.asarray(np.arange(1, n + 1) * (100.0 / n))
-
-
-def _millisecond_axis(axes: Any, low: float, high: float) -> None:
-    from matplotlib.ticker import FuncFormatter, NullLocator
-
-    axes.set_xscale("log")
-    axes.set_xlim(low, high)
-    axes.set_xticks(_round_ticks(low, high))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:.3g}"))
-    axes.set_xlabel("milliseconds, logarithmic")
-
-
-def _round_ticks(low: float, high: float) -> list[float]:
-    """About four to eight round numbers between `low` and `high`."""
-    from matplotlib.ticker import MaxNLocator
-
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
-        ticks = [step * 10.0**decade for decade in decades for step in steps]
-        shown = [tick for tick in ticks if low <= tick <= high]
-        if len(shown) >= 4:
-            return shown
-    return [float(tick) for tick in MaxNLocator(6).tick_values(low, high) if low <= tick <= high]

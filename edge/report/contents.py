@@ -11,6 +11,8 @@ from edge.compress.sparsify.record import SparsityRecord, noted_sparsity
 from edge.report.stage_details import PrecisionReport, PruningReport
 from edge.runtime.environment import HostDescription
 from edge.runtime.health import Level
+from edge.runtime.machine_state.state import MachineState
+from edge.runtime.realtime.settings import RealtimeConfig
 from edge.runtime.statistics import Distribution, Interval
 
 if TYPE_CHECKING:
@@ -224,8 +226,10 @@ class RuntimeReport(_Strict):
         sync_wait_ms: Emission minus arrival of the last sample used: what synchronizing adds.
         lag_ms: How late a recording's samples were released; 0 in virtual time.
         gap_ms: From each result to the next.
-        stages_ms: Wall time of each step of the pipeline; `overhead`, in real time only, is what the runtime itself
-            took: arrival of the last sample used to the result, less the engine.
+        stages_ms: Time of each step of the pipeline: `arrival` of the anchor from its stamp, `queue` from matched until
+            the model took it, `preprocess`, `transfer` where the engine tells, `engine`, `decode`, and these four as
+            `total`; `overhead` is what the runtime itself took: arrival of the last sample used to the result, less
+            the engine. `queue` and `overhead` are of real time only.
         offset_ms: Mean of each stream's stamp minus the anchor's, within results.
         max_gap_s: Longest silence between two results; where faults are injected, also from the last one to the end.
         recovery_s: From the end of the last fault to the next complete result; None without a fault.
@@ -240,6 +244,7 @@ class RuntimeReport(_Strict):
             buffer as computed from the rig.
         memory_limit_mib: What it was allowed to; None for anything.
         memory_peak_mib: The most that the process ever held, what came before the run included.
+        realtime: Priority, cores and memory that were asked for; the report's notes say what was not permitted.
     """
 
     source: str
@@ -271,6 +276,7 @@ class RuntimeReport(_Strict):
     memory_mib: dict[str, float] = {}
     memory_limit_mib: float | None = None
     memory_peak_mib: float | None = None
+    realtime: RealtimeConfig | None = None
 
 
 class Report(_Strict):
@@ -283,6 +289,7 @@ class Report(_Strict):
         stages: In the order of the recipe; empty for a mere run.
         runtime: The run over a source, where there was one.
         environment: The machine that measured.
+        machine: The state that it was in at the end of a run.
         notes: Plain sentences for the reader.
     """
 
@@ -293,6 +300,7 @@ class Report(_Strict):
     stages: tuple[StageReport, ...] = ()
     runtime: RuntimeReport | None = None
     environment: HostDescription
+    machine: MachineState | None = None
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge.report.page_templates import page_environment, shared_css, trusted_markup
 from edge.report.range_figures import range_svg
 from edge.report.table import human_count
 from edge.runtime.atomic import atomic_file
-from edge.runtime.capabilities import require_module
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from edge.calibration.coverage import Coverage
     from edge.calibration.tensor_range import TensorRange
 
 JSON_NAME = "coverage.json"
 HTML_NAME = "coverage.html"
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_coverage(coverage: Coverage, ranges: Mapping[str, TensorRange], out: Path) -> None:
@@ -43,28 +42,15 @@ def render_coverage(coverage: Coverage, ranges: Mapping[str, TensorRange]) -> st
     Raises:
         MissingDependencyError: jinja2 is absent.
     """
-    jinja2 = require_module("jinja2")
-    markup = jinja2.utils.markupsafe.Markup
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(count=human_count, words=_words, share=_share)
+    environment = page_environment(count=human_count, share=_share)
     view: dict[str, Any] = {
         "coverage": coverage,
-        "css": markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        "figures": {n: markup(range_svg(ranges[n], t.ceiling, n)) for n, t in coverage.tensors.items()},
+        "css": shared_css(),
+        "figures": {n: trusted_markup(range_svg(ranges[n], t.ceiling, n)) for n, t in coverage.tensors.items()},
         "most": max(coverage.states.values(), default=1),
     }
     text: str = environment.get_template("coverage.html.j2").render(**view)
     return text
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").replace("+", " + ")
 
 
 def _share(value: float) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.report.charts import latency_chart, score_chart
 from edge.report.contents import ALL, SCORE, Report, states_of
 from edge.report.layer_rows import precision_rows
+from edge.report.machine_view import machine_rows
+from edge.report.page_templates import DASH, milliseconds, page_environment, shared_css, trusted_markup
 from edge.report.picture import data_uri, frame_png, logmel_png
 from edge.report.table import human_bytes, human_count
 from edge.report.timeline_view import strips_of
-from edge.runtime.capabilities import require_module
 from edge.runtime.health import LEVELS
 from edge.runtime.statistics import minimum_samples
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from edge.report.figures import FusedFrame, ReportFigures
     from edge.runtime.statistics import Distribution, Interval
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _SMALLEST = 0.001
 _PERCENTILES = ("p50", "p90", "p99", "p99.9", "max")
 
@@ -33,21 +32,11 @@ def render_page(report: Report, figures: ReportFigures) -> str:
     Raises:
         MissingDependencyError: jinja2 or matplotlib is absent.
     """
-    jinja2 = require_module("jinja2")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
+    environment = page_environment(
         count=human_count,
         size=human_bytes,
-        ms=_milliseconds,
         points=_points,
         row=_distribution_row,
-        words=_words,
         whole=_whole,
         signed=_signed,
         findings=_findings,
@@ -56,7 +45,7 @@ def render_page(report: Report, figures: ReportFigures) -> str:
         shape=_shape,
         by_size=_by_size,
     )
-    text: str = environment.get_template("report.html.j2").render(**_view(report, figures, jinja2.utils.markupsafe))
+    text: str = environment.get_template("report.html.j2").render(**_view(report, figures))
     return text
 
 
@@ -96,10 +85,10 @@ def standing_notes(report: Report) -> list[str]:
     return notes
 
 
-def _view(report: Report, figures: ReportFigures, markup: Any) -> dict[str, Any]:
+def _view(report: Report, figures: ReportFigures) -> dict[str, Any]:
     return {
         "report": report,
-        "css": markup.Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        "css": shared_css(),
         "states": states_of(report.stages),
         "heat": _heat(report),
         "lost": _lost(report),
@@ -109,12 +98,13 @@ def _view(report: Report, figures: ReportFigures, markup: Any) -> dict[str, Any]
         "planned": [(stage, precision_rows(stage.precision)) for stage in report.stages if stage.precision],
         "pruned": [stage for stage in report.stages if stage.pruning],
         "taught": [stage for stage in report.stages if stage.loss_parts],
-        "score_svg": markup.Markup(score_chart(report.stages)) if report.stages else None,
-        "latency_svg": markup.Markup(_latencies(report, figures)),
+        "score_svg": trusted_markup(score_chart(report.stages)) if report.stages else None,
+        "latency_svg": trusted_markup(_latencies(report, figures)),
         "frames": [_frame_view(frame) for frame in figures.frames],
         "notes": [*report.notes, *standing_notes(report)],
         "percentiles": _PERCENTILES,
         "strips": strips_of(report.runtime) if report.runtime else None,
+        "machine_rows": machine_rows(report.machine) if report.machine else [],
         "LEVELS": LEVELS,
         "ALL": ALL,
         "SCORE": SCORE,
@@ -158,28 +148,22 @@ def _frame_view(frame: FusedFrame) -> dict[str, Any]:
     }
 
 
-def _milliseconds(value: float | None) -> str:
-    if value is None:
-        return "\N{EN DASH}"
-    return f"{value:#.3g}".rstrip(".") if value < 100 else f"{value:,.0f}"
-
-
 def _points(value: float, digits: int = 2, sign: str = "") -> str:
     rounded = round(value, digits) or 0.0  # never minus zero
     return f"{rounded:{sign}.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _whole(value: int | None) -> str:
-    return "\N{EN DASH}" if value is None else f"{value:,}"
+    return DASH if value is None else f"{value:,}"
 
 
 def _signed(value: float | None) -> str:
-    return "\N{EN DASH}" if value is None else _points(value, 2, "+")
+    return DASH if value is None else _points(value, 2, "+")
 
 
 def _distribution_row(distribution: Distribution) -> list[str]:
     values = distribution.to_json()
-    return [f"{distribution.n:,}", *(_milliseconds(values[key]) for key in _PERCENTILES)]
+    return [f"{distribution.n:,}", *(milliseconds(values[key]) for key in _PERCENTILES)]
 
 
 def _findings(gate: GateFindings) -> list[LossFinding]:
@@ -189,14 +173,14 @@ def _findings(gate: GateFindings) -> list[LossFinding]:
 
 def _range(interval: Interval | None) -> str:
     if interval is None:
-        return "\N{EN DASH}"
+        return DASH
     return f"{_points(interval.low, sign='+')} to {_points(interval.high, sign='+')}"
 
 
 def _small(value: float | None) -> str:
     """Two digits, of what is not lost beside the others; report.json has the rest."""
     if value is None:
-        return "\N{EN DASH}"
+        return DASH
     return f"{value:.2g}" if value >= _SMALLEST or not value else f"< {_SMALLEST:g}"
 
 
@@ -207,7 +191,3 @@ def _shape(sizes: Sequence[int]) -> str:
 def _by_size(parts: Mapping[str, float]) -> list[str]:
     """Names, the largest part first."""
     return sorted(parts, key=lambda name: -parts[name])
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").replace("+", " + ")

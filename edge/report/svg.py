@@ -19,6 +19,10 @@ GRID = "#030303"
 FIRST = "#040404"
 LAST = "#050505"
 BETWEEN = ("#060606", "#070707")
+WARN = "#080808"
+OLD = "#090909"
+BAD = "#0a0a0a"
+ACCENT = "#0b0b0b"
 _VARIABLES = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
@@ -27,11 +31,16 @@ _VARIABLES = {
     LAST: "var(--last)",
     BETWEEN[0]: "var(--between)",
     BETWEEN[1]: "var(--between-2)",
+    WARN: "var(--warn)",
+    OLD: "var(--old)",
+    BAD: "var(--bad)",
+    ACCENT: "var(--accent)",
 }
 _STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 11,
+    "text.parse_math": False,  # names of tensors and layers are no formulas
     "text.color": INK,
     "axes.edgecolor": GRID,
     "axes.labelcolor": MUTED,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import weakref
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,11 @@ class TensorRTEngine:
         shapes: Shapes of inputs that may have several, where `model_io` does not say them.
         libraries: The imported modules; by default those that are installed.
 
+    Attributes:
+        transfer_ns: What the last run took to put tensors into the memory that the device reads or copies from, and to
+            take them out again: the CPU's part. Copies that the device makes are work of its stream, and count as
+            inference. None before the first run.
+
     Raises:
         MissingDependencyError: TensorRT, cuda-python, the driver or a device is absent.
         ConfigError: The device does not have the memory that is asked for, or does not exist.
@@ -92,6 +98,7 @@ class TensorRTEngine:
         self.config = config = config or RunnerConfig()
         self._lock = threading.Lock()
         self._notes: list[str] = []
+        self.transfer_ns: int | None = None
         self._graph: CudaGraph | None = None
         with ExitStack() as resources:
             device = open_device(self._cudart, config.device)
@@ -161,6 +168,16 @@ class TensorRTEngine:
         return tuple(self._notes)
 
     @property
+    def libraries(self) -> BoardLibraries:
+        """TensorRT and the CUDA runtime that run it."""
+        return self._libraries
+
+    @property
+    def inputs(self) -> tuple[EngineTensor, ...]:
+        """The tensors that it takes, in the shapes that it was opened with."""
+        return tuple(buffer.tensor for buffer in self._inputs.values())
+
+    @property
     def device_memory_bytes(self) -> int:
         """What the engine computes in on the device, as TensorRT says; its weights come on top."""
         return self._device_memory_bytes
@@ -182,11 +199,30 @@ class TensorRTEngine:
         try:
             if not self._finalizer.alive:
                 raise ModelError("the engine is closed", "open it again")
+            begin_ns = time.perf_counter_ns()
             self._fill(inputs)
+            filled_ns = time.perf_counter_ns()
             self._execute()
-            return {name: b.host.astype(b.tensor.taken) for name, b in self._outputs.items()}
+            executed_ns = time.perf_counter_ns()
+            outputs = {name: b.host.astype(b.tensor.taken) for name, b in self._outputs.items()}
+            self.transfer_ns = filled_ns - begin_ns + time.perf_counter_ns() - executed_ns
+            return outputs
         finally:
             self._lock.release()
+
+    def report_layers(self, profiler: Any) -> None:
+        """From now on every run tells how long each layer took; such runs are slower, so no others are timed with them.
+
+        Args:
+            profiler: TensorRT's `IProfiler`; its `report_layer_time(name, milliseconds)` is called for every layer of
+                every run; None ends that.
+
+        Raises:
+            ModelError: The engine replays a CUDA graph, which tells of no layer.
+        """
+        if self._graph is not None:
+            raise ModelError("an engine in a CUDA graph tells of no layers", "run it without: cuda_graph=False")
+        self._plan.context.profiler = profiler
 
     def close(self) -> None:
         """Gives back all that the engine holds on the device, after a run that is under way; once more does nothing."""

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from edge.runtime.result import FusedResult
     from edge.runtime.rig import Rig
     from edge.runtime.sample import Payload
+    from edge.runtime.trace.road_recorder import RoadRecorder
     from edge.runtime.trace.trace import Trace
 
 RESULTS = 64
@@ -64,6 +65,12 @@ class Runtime:
         clock: Another than the host's CLOCK_MONOTONIC: a recording's, or one that tests move.
         on_ready: Called on the inference thread with each result and the instant at which it was ready; it must be
             quick and not raise. Users want `on_result`.
+        on_fused: Called likewise with each inference and the result that became of it, for who wants to see both; None:
+            nobody does.
+        on_thread: Called first on the inference thread, e.g. `RealtimeScope.enter_inference`; what it raises ends the
+            run.
+        beside: Streams of the rig that are looked at and matched though the model does not read them.
+        roads: Takes the instants of each result, on the inference thread.
 
     Raises:
         RigError: The rig does not fit the model.
@@ -83,13 +90,18 @@ class Runtime:
         depth: int = 1,
         clock: LiveClock | None = None,
         on_ready: Callable[[int, FusedResult], None] = lambda _ready_ns, _result: None,
+        on_fused: Callable[[Inference, FusedResult], None] | None = None,
+        on_thread: Callable[[], None] | None = None,
+        beside: Collection[str] = (),
+        roads: RoadRecorder | None = None,
     ) -> None:
         fusion, self._rig = _fusion_of(model, rig, engine)
         modalities = fusion.model_io.modalities
-        self._streams = tuple(name for name in modalities if name in (rig.streams if streams is None else streams))
+        read = (name for name in modalities if name in (rig.streams if streams is None else streams))
+        self._streams = tuple(dict.fromkeys((*read, *beside)))
         clock = clock or HostClock()
         self._now_ns = clock.now_ns
-        self._steps = RunSteps(self._rig, modalities, on_ready)
+        self._steps = RunSteps(self._rig, modalities, on_ready, on_fused, roads)
         self._guard = EngineGuard(fusion, reopen, self._now_ns)
         self._queue, self._callbacks = ResultQueue(results), CallbackThread(results)
         self._locks = {name: threading.Lock() for name in (*self._streams, *self._steps.motion_streams)}
@@ -100,6 +112,7 @@ class Runtime:
         self._told = False
         windows_ns = sound_windows_ns(fusion.model_io)
         self._sync = LiveSynchronizer(self._rig, self._streams, windows_ns, depth=depth, clock=clock)
+        self._on_thread = on_thread
         self._thread = threading.Thread(target=self._work, name="edge-inference", daemon=True)
         self._thread.start()
         close_at_exit(self)
@@ -262,8 +275,11 @@ class Runtime:
     def _work(self) -> None:
         """The inference thread."""
         try:
+            if self._on_thread is not None:
+                self._on_thread()
             for synced in self._sync:
-                self._emit(self._guard.run(self._steps.compensate(synced)))
+                taken_ns = self._now_ns()
+                self._emit(self._guard.run(self._steps.compensate(synced)), taken_ns)
                 if self._guard.broken is not None:
                     raise self._guard.broken
         except BaseException as error:  # handed over to whoever calls next
@@ -274,8 +290,8 @@ class Runtime:
             self._callbacks.finish()
             self._queue.close()
 
-    def _emit(self, inference: Inference) -> None:
-        result = self._steps.conclude(inference, self._now_ns(), is_wall_time=True)
+    def _emit(self, inference: Inference, taken_ns: int) -> None:
+        result = self._steps.conclude(inference, self._now_ns(), taken_ns=taken_ns)
         if self._callbacks.active:
             self._callbacks.put(result)
         if self._is_iterated or not self._callbacks.active:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edge.runtime.synchronize.synced import SyncedSet
 
 RESULT = "result"
-STAGES = ("preprocess", "engine", "decode", "total")
+STAGES = ("arrival", "queue", "preprocess", "transfer", "engine", "decode", "total")
 OVERHEAD = "overhead"
 
 
@@ -111,20 +111,32 @@ class Trace:
             return
         self._waits.add(synced.emitted_ns - max(s.arrival_ns for s in synced.samples.values()))
         if self.anchor in synced.samples:
-            waited_ns = synced.emitted_ns - synced.samples[self.anchor].arrival_ns
+            arrival_ns = synced.samples[self.anchor].arrival_ns
+            self._add_anchor_arrival(arrival_ns - synced.stamps_ns[self.anchor])
+            waited_ns = synced.emitted_ns - arrival_ns
             self.deadline_misses += self.budget_ns is not None and waited_ns >= self.budget_ns
             for stream, stamp_ns in synced.stamps_ns.items():
                 if stream != self.anchor:
                     mean = self._offsets_ms.get(stream) or self._offsets_ms.setdefault(stream, _Mean())
                     mean.add((stamp_ns - synced.stamp_ns) / NS_PER_MS)
 
-    def add_stages(self, preprocess_ns: int, engine_ns: int, decode_ns: int) -> None:
-        """Takes note of the wall time that one inference took."""
+    def _add_anchor_arrival(self, delay_ns: int) -> None:
+        if delay_ns >= 0:  # a stamp ahead of its arrival is no duration; `negative_delays` counts those
+            self._stages["arrival"].add(delay_ns)
+
+    def add_queue(self, queued_ns: int) -> None:
+        """Takes note of how long a set waited for the model, from when it was matched."""
+        self._stages["queue"].add(max(0, queued_ns))
+
+    def add_stages(self, preprocess_ns: int, engine_ns: int, decode_ns: int, transfer_ns: int | None = None) -> None:
+        """Takes note of the wall time that one inference took; what was transferred is not in `engine_ns`."""
         stages = self._stages
+        if transfer_ns is not None:
+            stages["transfer"].add(transfer_ns)
         stages["preprocess"].add(preprocess_ns)
         stages["engine"].add(engine_ns)
         stages["decode"].add(decode_ns)
-        stages["total"].add(preprocess_ns + engine_ns + decode_ns)
+        stages["total"].add(preprocess_ns + (transfer_ns or 0) + engine_ns + decode_ns)
 
     def add_overhead(self, overhead_ns: int) -> None:
         """Takes note of what the runtime itself took: arrival of a set's last sample to the result, less the engine."""
@@ -153,7 +165,9 @@ class Trace:
 
         `age_ms` holds every modality and `result`, which is the oldest of each result's. `offset_ms` is the mean of
         stamp minus anchor stamp. `lag_ms` tells how late a recording was released; it is empty in virtual time, and
-        so is the step `overhead`: arrival of the last sample used to the result, less the engine.
+        so are the steps `queue`, from matched until the model took it, and `overhead`: arrival of the last sample
+        used to the result, less the engine. `arrival` is the anchor's, from its stamp; `transfer` is there where the
+        engine tells. `total` is the model's thread alone: `preprocess` to `decode`.
         """
         stages = {**self._stages, OVERHEAD: self._overhead}
         return {

@@ -7,7 +7,6 @@ import re
 import struct
 from base64 import b64decode
 from collections import Counter
-from html.parser import HTMLParser
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from edge.report import (
     RuntimeReport,
     StageReport,
     headline_of,
+    page_templates,
     read_report,
     write_report,
     write_report_json,
@@ -38,8 +38,8 @@ from edge.runtime.environment import describe_host
 from edge.runtime.errors import ConfigError, MissingDependencyError
 from edge.runtime.result import Detection, Event
 from edge.runtime.statistics import Distribution, compare
+from tests.edge.html_page import Page
 
-VOID = {"meta", "img", "link", "br", "hr", "input"}
 CAMERA = StreamReport(
     received=1_830,
     refused=3,
@@ -52,41 +52,6 @@ CAMERA = StreamReport(
     stuck=False,
 )
 HOSTILE = "<script>alert(1)</script>"
-
-
-class Page(HTMLParser):
-    """Collects what the checks look at, and insists that tags are balanced."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert not self._open, f"never closed: {self._open}"
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open[-1:] != ["style"]:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def _stage(name: str, score: float, shrink: float, latency: Distribution | None = None) -> StageReport:
@@ -285,7 +250,7 @@ def test_without_the_template_engine_nothing_is_written(tmp_path: Path, monkeypa
         raise MissingDependencyError(f"{name} is absent", "install it")
 
     write_report_json(_report(title="Before"), tmp_path)
-    monkeypatch.setattr(page_module, "require_module", absent)
+    monkeypatch.setattr(page_templates, "require_module", absent)
     with pytest.raises(MissingDependencyError):
         write_report(_report(title="After"), ReportFigures(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]

@@ -101,3 +101,17 @@ def test_nothing_stays_on_the_device(plan: bytes, library: LibraryName, small_co
         free.append(cudart.cudaMemGetInfo()[1])
     # The first life may leave the context's own pools; after that each starts from the same.
     assert min(free[1:]) >= free[1] - (8 << 20)
+
+
+def test_layers_are_told_with_their_times(plan: bytes, library: LibraryName, small_contents: BundleContents) -> None:
+    from edge.profile.subjects.engine_subject import engine_layer_times
+    from edge.runtime.engines.tensorrt_plan import load_libraries
+
+    libraries = load_libraries(library)
+
+    def opened() -> TensorRTEngine:
+        config = RunnerConfig(cuda_graph=False)
+        return TensorRTEngine(plan, "fp32", model_io=small_contents.model_io, config=config, libraries=libraries)
+
+    layers = engine_layer_times(libraries, opened, small_contents.golden_inputs[0], 5)
+    assert layers and all(layer.ms >= 0 for layer in layers) and sum(layer.ms for layer in layers) > 0

@@ -297,7 +297,7 @@ def test_real_time_fuses_what_virtual_time_fuses(bundle: Bundle) -> None:
     assert stamps == sorted(set(stamps))
     summary = trace.summary()
     assert summary["lag_ms"].n == 15 + 45 + 75
-    assert summary["stages_ms"].keys() == {"preprocess", "engine", "decode", "total", "overhead"}
+    assert summary["stages_ms"].keys() == {"arrival", "queue", "preprocess", "engine", "decode", "total", "overhead"}
     assert summary["high_water"].keys() == {"ring:camera", "ring:lidar", "ring:audio"}
     assert summary["streams"]["camera"]["received"] == 45
 

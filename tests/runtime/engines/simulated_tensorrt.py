@@ -83,6 +83,13 @@ class Logger:
         """Receives a message."""
 
 
+class IProfiler:
+    """Base of what is told how long layers take."""
+
+    def report_layer_time(self, layer_name: str, ms: float) -> None:
+        """Receives one layer of one run."""
+
+
 class SimulatedTensorRT:
     """Stands for the module `tensorrt`.
 
@@ -97,7 +104,7 @@ class SimulatedTensorRT:
     """
 
     DataType, TensorIOMode, TensorLocation, TensorFormat = DataType, TensorIOMode, TensorLocation, TensorFormat
-    ILogger, LayerInformationFormat = Logger, LayerInformationFormat
+    ILogger, LayerInformationFormat, IProfiler = Logger, LayerInformationFormat, IProfiler
 
     def __init__(self, cuda: SimulatedCuda, version: str = "10.3.0") -> None:
         self.cuda, self.__version__ = cuda, version
@@ -162,6 +169,13 @@ class Engine:
         self.device_memory_size_v2 = SCRATCH_BYTES
         self.trt.alive.add(self)
 
+    @property
+    def layer_names(self) -> list[str]:
+        """By the first output of each node."""
+        import onnx
+
+        return [str(node.output[0]) for node in onnx.load_from_string(self._graph).graph.node]
+
     def get_tensor_name(self, index: int) -> str:
         return str(list(self._tensors)[index])
 
@@ -212,6 +226,7 @@ class Context:
         self._addresses: dict[str, int] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._has_run = False
+        self.profiler: IProfiler | None = None
         scratch = self.cuda.take_device_memory(SCRATCH_BYTES)
         weakref.finalize(self, self.cuda.give_back, scratch)
         if self.trt.__version__.startswith("rtx"):
@@ -270,6 +285,9 @@ class Context:
         feed = {item.name: self._array(item, addresses[item.name]) for item in session.get_inputs()}
         for item, value in zip(session.get_outputs(), session.run(None, feed), strict=True):
             self._array(item, addresses[item.name])[...] = value
+        if self.profiler is not None:
+            for number, node in enumerate(self.engine.layer_names, 1):
+                self.profiler.report_layer_time(node, 0.5 * number)
 
     def _array(self, item: Any, address: int) -> Any:
         dtype, shape = np.dtype(TYPES[item.type][1]), self.get_tensor_shape(item.name)

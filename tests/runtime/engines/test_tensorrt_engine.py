@@ -66,6 +66,20 @@ def test_each_run_reads_its_own_inputs(
     engine.close()
 
 
+@pytest.mark.parametrize("memory", KINDS)
+def test_it_tells_what_the_cpu_took_for_the_tensors(
+    board: SimulatedBoard, scaling: bytes, memory: MemoryKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instants = iter((100, 130, 1000, 1007))  # begun, filled, executed, taken out
+    engine = board.open(scaling, config=RunnerConfig(memory=memory))
+    assert engine.transfer_ns is None
+    with monkeypatch.context() as patched:
+        patched.setattr("edge.runtime.engines.tensorrt.time.perf_counter_ns", lambda: next(instants))
+        engine.run({"x": ramp()})
+    assert engine.transfer_ns == 30 + 7
+    engine.close()
+
+
 def test_a_graph_replaces_the_launches(board: SimulatedBoard, scaling: bytes) -> None:
     engine = board.open(scaling)
     before = len(board.cuda.calls)

@@ -114,7 +114,7 @@ def test_gives_what_the_pipeline_gives(bundle: Bundle, no_leak: None) -> None:
     assert len(results) == 30
     summary = runtime.trace.summary()
     assert (summary["anchors"], summary["fused"], summary["dropped"]) == (30, 30, {})
-    assert summary["stages_ms"].keys() == {"preprocess", "engine", "decode", "total", "overhead"}
+    assert summary["stages_ms"].keys() == {"arrival", "queue", "preprocess", "engine", "decode", "total", "overhead"}
     assert summary["high_water"].keys() == {"ring:camera", "ring:lidar", "ring:audio"}
 
 

@@ -57,7 +57,7 @@ def test_figures_of_a_regular_run() -> None:
     assert figures["gap_ms"].n == 299 and figures["gap_ms"].p50 == pytest.approx(100)
     assert figures["max_gap_s"] == pytest.approx(0.1)
     assert {k: v.p50 for k, v in figures["stages_ms"].items()} == pytest.approx(
-        {"preprocess": 1, "engine": 5, "decode": 0.5, "total": 6.5, "overhead": 2}
+        {"arrival": 30, "preprocess": 1, "engine": 5, "decode": 0.5, "total": 6.5, "overhead": 2}
     )
     assert figures["high_water"] == {"ring": 4}
     assert figures["deadline_misses"] == 0

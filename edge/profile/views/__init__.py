@@ -1,0 +1,1 @@
+"""A profile as people and other programs read it: terminal, page, Chrome trace, CSV."""
