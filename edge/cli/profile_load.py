@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from edge.cli.quiet_status import status_line
 from edge.profile.load.rising_load import run_load
 from edge.profile.load.table import load_table, load_words, miss_lines
 from edge.profile.subjects.opening import is_bundle
@@ -43,14 +44,12 @@ def raise_load(subjects: Sequence[Path], order: ProfileOrder, config: LoadConfig
     bundle = Bundle.open(subjects[0], order.trust)
     runner = RunnerConfig(device=opened.device)
     engine = open_engine(bundle, opened.dialect, opened.threads, opened.engine, runner)
-    console = Console(stderr=True, quiet=as_json)
-    with console.status(f"Raising the load of {subjects[0].name} ...") as status:
+    with status_line(f"Raising the load of {subjects[0].name}", quiet=as_json) as show:
 
-        def show(step: LoadStep) -> None:
-            verdict = "missed" if step.misses else "sustained"
-            status.update(f"Raising the load of {subjects[0].name}: {step.figures.asked_hz:.4g} Hz {verdict}")
+        def tell(step: LoadStep) -> None:
+            show(f"{step.figures.asked_hz:.4g} Hz {'missed' if step.misses else 'sustained'}")
 
-        report = run_load(bundle, config, engine, on_step=show)
+        report = run_load(bundle, config, engine, on_step=tell)
     _write(report, out)
     if as_json:
         typer.echo(json.dumps(report.to_json()))

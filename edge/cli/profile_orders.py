@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
+from edge.cli.quiet_status import status_line
 from edge.devices.board import read_board
 from edge.profile.comparison.in_turns import compare_in_turns
 from edge.profile.comparison.trend import TrendVerdict, add_to_trend
@@ -155,13 +154,9 @@ def _in_turns(first: Path, second: Path, asked: ComparisonOrder, order: ProfileO
 
 @contextmanager
 def _shown(doing: str, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Shows how many samples there are, on stderr, when it is told: a thread that draws would be in the latencies."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda count: None
-        return
-    with Live(Text(f"{doing} ..."), console=console, auto_refresh=False, transient=True) as live:
-        yield lambda count: live.update(Text(f"{doing}: {count:,}"), refresh=True)
+    """Shows how many samples there are."""
+    with status_line(doing, quiet=quiet) as show:
+        yield lambda count: show(f"{count:,}")
 
 
 def _told(found: Profile, comparison: ComparisonReport | None, trend: TrendVerdict | None) -> dict[str, Any]:
