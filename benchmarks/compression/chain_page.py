@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import mean
 from typing import Any
 
-from chain_results import MEAN, STUDENT, TEACHER
+from chain_results import MEAN, PRUNED, STUDENT, TEACHER
 from tables import figure, table
 
 Result = dict[str, Any]
@@ -22,6 +22,10 @@ student, mean of the seeds, least and largest.
 LOSSES = """Points lost from the first to the second, paired over the samples of all seeds; 95 % interval of a bootstrap
 over recordings. Below zero the second is better.
 """
+RIVALS = """Our plans of that latency, by the limit of what a group of channels may lose, and with the same share taken
+of all: loss on recordings held back, after the short training. The least was taken; plans that came out alike count
+once.
+"""
 NO_VNNI = """This host has no VNNI ({cpu}): INT8 gains no speed here, and its kernels saturate; scores are of the
 functions that the graphs say. Speed of the last row says nothing of hosts with VNNI, or of boards."""
 
@@ -36,10 +40,22 @@ def write(result: Result) -> str:
     columns = [*states, MEAN]
     rows = [[pair, *(_interval(of[column]) for column in columns)] for pair, of in result["lost"].items()]
     lines += table(["", *columns], rows)
+    lines += _rivals(result)
     environment = result["environment"]
     if not any("vnni" in flag for flag in environment["cpu_flags"]):
         lines.append(NO_VNNI.format(cpu=environment["cpu"]))
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _rivals(result: Result) -> list[str]:
+    """What every plan of the latency lost after its short training, by seed; the least was taken."""
+    found = [{r["path"]: r["loss"] for r in side["latency"]["rivals"]} for side in result["sides"][PRUNED]]
+    names = sorted({name for losses in found for name in losses})
+    rows = [
+        [str(seed), *(f"{losses[name]:.3f}" if name in losses else "" for name in names)]
+        for seed, losses in zip(result["seeds"], found, strict=True)
+    ]
+    return [RIVALS, *table(["seed", *(name.replace("_", " ") for name in names)], rows)]
 
 
 def _cells(seeds: list[Result], states: list[str]) -> list[str]:
