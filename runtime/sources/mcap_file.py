@@ -303,7 +303,7 @@ class McapFile:
     def _chunked(self, file: IO[bytes], wanted: frozenset[int]) -> Iterator[Message]:
         waiting: list[tuple[int, int, int, Message]] = []
         held = 0
-        for chunk in sorted(self._contents.chunks):
+        for chunk in sorted(self._contents.chunks, key=lambda chunk: (chunk.start_ns, chunk.offset)):
             if chunk.channels and not chunk.channels & wanted:
                 continue
             while waiting and waiting[0][:2] < (chunk.start_ns, chunk.offset):

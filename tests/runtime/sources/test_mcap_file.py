@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge.runtime.errors import SourceError
@@ -82,6 +82,7 @@ def test_messages_come_by_log_time_whatever_the_index(
 
 
 @given(st.lists(st.integers(0, 30), max_size=40), st.sampled_from([60, 130, 1000]))
+@example([0, 0, 1, 0, 0, 0], 60)  # chunks that begin alike, of which an earlier one ends later
 @settings(max_examples=30, deadline=None)
 def test_the_order_is_that_of_the_official_reader(
     tmp_path_factory: pytest.TempPathFactory, times: list[int], chunk_size: int
