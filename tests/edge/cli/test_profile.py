@@ -217,7 +217,7 @@ def test_measuring_from_python(model: Path) -> None:
 
 def test_no_thread_draws_while_something_is_timed(model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It would take the interpreter's lock within a sample."""
-    from edge.cli import profile_orders
+    from edge.cli import profile_orders, quiet_status
     from edge.profile import measuring
 
     def watched(path: Path, order: ProfileOrder, show: Callable[[int], None]) -> Profile:
@@ -226,7 +226,7 @@ def test_no_thread_draws_while_something_is_timed(model: Path, monkeypatch: pyte
         return measuring.measure(path, order, show)
 
     console, alive = Console(force_terminal=True, file=io.StringIO()), threading.active_count()
-    monkeypatch.setattr(profile_orders, "Console", lambda **options: console)
+    monkeypatch.setattr(quiet_status, "Console", lambda **options: console)
     monkeypatch.setattr(profile_orders, "measure", watched)
     done = edge_profile(model, *QUICK, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
