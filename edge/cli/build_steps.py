@@ -23,6 +23,7 @@ from edge.report.table import change_table, stage_table
 from edge.run_engine import open_engine
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import BundleError, ModelError
+from edge.runtime.machine_state.reading import read_machine_state
 from edge.runtime.sources.simulator import SimulatorSource
 from edge.workbench import Workbench, open_workbench
 
@@ -198,6 +199,7 @@ def build_report(
         stages=tuple(rows),
         runtime=run,
         environment=describe_host(seed=bench.project.train.seed, threads={"engine": 1}),
+        machine=read_machine_state(threads={"engine": 1}),
         notes=(*notes, *NOTES, *gate_notes(chain.measured), *stage_notes(chain.stages[-1].record)),
     )
 

@@ -289,7 +289,7 @@ class Report(_Strict):
         stages: In the order of the recipe; empty for a mere run.
         runtime: The run over a source, where there was one.
         environment: The machine that measured.
-        machine: The state that it was in at the end of a run.
+        machine: The state that it was in when the report was made.
         notes: Plain sentences for the reader.
     """
 

@@ -52,6 +52,7 @@ def test_a_teacher_becomes_a_bundle_with_a_report(compressed: Path) -> None:
     assert [stage.name for stage in report.stages] == ["teacher", "student", "prune", "quantize"]
     assert report.headline is not None and report.headline.size_ratio > 4
     assert report.runtime is not None and report.runtime.fused == report.runtime.anchors > 250
+    assert report.machine is not None and report.machine.cores and report.machine.threads["engine"] == 1
     page = (compressed / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"""(src|href)=["']?https?:""", page)
     lines = (compressed / "run" / "results.jsonl").read_text(encoding="utf-8").splitlines()
