@@ -30,6 +30,7 @@ from edge.runtime.sinks.rerun_view.output import ViewOutput
 from edge.runtime.sinks.rerun_view.rerun_scene import RerunScene
 from edge.runtime.sources.mcap_source import McapSource
 from edge.runtime.sources.merge import MergedSource
+from edge.sentences import as_sentences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -266,7 +267,7 @@ def _faults(source: Source) -> tuple[Fault, ...]:
 
 def _notes(manifest: Manifest, source: Source, engine: RunEngine, trace: Trace) -> tuple[str, ...]:
     data = manifest.data
-    told = (f"{note[:1].upper()}{note[1:]}." for note in engine.notes)
+    told = as_sentences(engine.notes)
     notes = [f"Graph {engine.engine.name}: {engine.reason}.", *told, *_recording_notes(source)]
     if data.kind == "none":
         notes.append("The model is untrained: its detections and events mean nothing.")

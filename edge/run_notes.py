@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge.runtime.machine_state.differences import changes_during
+from edge.sentences import as_sentences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def machine_notes(before: MachineState, after: MachineState, realtime: RealtimeScope | None) -> Iterator[str]:
     """Sentences for the reader; none where the machine stayed as it was and did what was asked."""
-    for change in changes_during(before, after):
-        yield f"{change.sentence[:1].upper()}{change.sentence[1:]}: figures of this run may not repeat."
+    changes = changes_during(before, after)
+    yield from as_sentences(f"{change.sentence}: figures of this run may not repeat" for change in changes)
     if realtime is not None:
         yield from realtime.notes

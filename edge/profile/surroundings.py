@@ -12,6 +12,7 @@ from edge.runtime.machine_state.rails import open_rails
 from edge.runtime.machine_state.reading import read_machine_state
 from edge.runtime.machine_state.sampling import RailSampler
 from edge.runtime.memory_budget import MIB, peak_bytes
+from edge.sentences import as_sentences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,11 +67,15 @@ class Surroundings:
         )
 
     @property
+    def changes(self) -> tuple[str, ...]:
+        """What changed under way that should not have, in sentences."""
+        return as_sentences(change.sentence for change in changes_during(self.before, self.after))
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know: why there is no energy, and what changed under way."""
         if self._sampler is None:
             told = ["No energy: this machine shows no supply rails."]
         else:
             told = [] if self._sampler.energy() else ["No energy: the rails could not be read twice in that time."]
-        changed = (one.sentence for one in changes_during(self.before, self.after))
-        return (*told, *(f"{line[:1].upper()}{line[1:]}." for line in changed))
+        return (*told, *self.changes)

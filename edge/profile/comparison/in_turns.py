@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from edge.profile.comparison.verdict import ComparisonConfig, ComparisonReport, judge, width_notes
 from edge.profile.surroundings import Surroundings
 from edge.profile.timed_loop import WARM_UP
-from edge.runtime.machine_state.differences import changes_during
 from edge.runtime.statistics import WarmUp, compare
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ def compare_in_turns(
         found = compare(
             a.run, b.run, rounds=config.rounds, seed=config.seed, warm_up=warm_up, clock=clock, on_round=on_round
         )
-    changed = tuple(one.sentence for one in changes_during(around.before, around.after))
     details = {**found.to_json(), "subjects": {"a": a.subject.model_dump(), "b": b.subject.model_dump()}}
     return ComparisonReport(
         a=subject_title(a.subject),
@@ -53,7 +51,7 @@ def compare_in_turns(
             *_side_notes("A", a),
             *_side_notes("B", b),
             *(() if details["stable"] else ("Durations of a side had not settled after the warm-up.",)),
-            *(f"{line[:1].upper()}{line[1:]}." for line in changed),
+            *around.changes,
             *width_notes(found.interval, config.tolerance, "more --samples would narrow it"),
         ),
     )

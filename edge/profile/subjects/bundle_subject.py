@@ -18,6 +18,7 @@ from edge.runtime.errors import BundleError, ConfigError, EdgeError, ModelError,
 from edge.runtime.model_io import LogMelInput
 from edge.runtime.sources.grammar import open_sources
 from edge.runtime.sources.mcap_source import RecordingOptions
+from edge.sentences import as_sentences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,7 +141,7 @@ def _threads(chosen: RunEngine) -> dict[str, int | str]:
 
 
 def _engine_notes(chosen: RunEngine) -> tuple[str, ...]:
-    told = (f"{note[:1].upper()}{note[1:]}." for note in chosen.notes)
+    told = as_sentences(chosen.notes)
     moved = (TRANSFER_NOTE,) if isinstance(chosen.engine, TensorRTEngine) else ()
     return (f"Graph {chosen.engine.name}: {chosen.reason}.", *told, *moved)
 

@@ -12,6 +12,7 @@ from edge.runtime.capabilities import has_module
 from edge.runtime.engines.tensorrt import RunnerConfig, TensorRTEngine
 from edge.runtime.engines.tensorrt_plan import load_libraries
 from edge.runtime.errors import ConfigError, ModelError
+from edge.sentences import as_sentences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -115,7 +116,7 @@ def make_layer_clock(trt: Any) -> Any:
 
 
 def _told(engine: TensorRTEngine) -> tuple[str, ...]:
-    return tuple(f"{note[:1].upper()}{note[1:]}." for note in engine.notes)
+    return as_sentences(engine.notes)
 
 
 def _installed_library() -> LibraryName:
