@@ -7,6 +7,8 @@ those that are left, and what went wrong would be told by chance.
 
 from __future__ import annotations
 
+import signal
+import threading
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
@@ -92,12 +94,22 @@ def ending_together(timeout_s: float = JOB_TIMEOUT_S) -> Iterator[Ranks]:
             yield ranks
         except Exception as error:  # raised below, or on the rank that it comes from
             failure = error
+            _outlive_the_launcher()
             leave_group()
         patience = timeout_s if failure is None else GRACE_S
         endings = _exchanged(store, Ending.by(ranks.rank, failure), ranks.world, patience)
     finally:
         leave_group()
+    if any(ending.manner != "done" for ending in endings.values()):
+        _outlive_the_launcher()
     _demand_all_done(endings, ranks, failure)
+
+
+def _outlive_the_launcher() -> None:
+    """This process ends of itself soon; a launcher terminates the rest as soon as the first has ended, and the exit
+    code would be lost. What hangs all the same is killed by it later."""
+    if threading.current_thread() is threading.main_thread():  # Python allows it to no other
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _exchanged(store: Store, own: Ending, world: int, patience_s: float) -> dict[int, Ending]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from functools import wraps
 from pathlib import Path
@@ -64,8 +63,6 @@ def _run_among_others(verb: Callable[..., None], arguments: dict[str, Any]) -> N
         with ending_together(), nullcontext() if first else _silence():
             verb(**arguments)
     except EdgeError as error:
-        # All are about to end. Launchers terminate the rest when the first has ended, and exit codes would be lost.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if first:
             raise
         raise typer.Exit(error.exit_code) from None
