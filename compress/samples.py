@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,7 +10,7 @@ import torch
 from edge.runtime.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -23,8 +23,11 @@ class SampleSet:
         split: `train`, `validation` or `test`.
         ids: One per sample, unique over all splits.
         recordings: The recording (drive, scene) that each sample came from; statistics cluster by it.
-        inputs: float32 `[N, C, H, W]`, one a modality, in the model's order; `present` is added by the reader.
+        inputs: `[N, ...]`, one a modality, in the model's order; float32, or int64 token ids. `present` is added by
+            the reader.
         targets: In the order that the task wants.
+        available: float32 `[N, modalities]` of 0 and 1: what a sample has at all; None where every one has everything.
+        attributes: Named properties, one value a sample, by which results are sliced; no model reads them.
     """
 
     split: str
@@ -32,9 +35,14 @@ class SampleSet:
     recordings: tuple[str, ...]
     inputs: tuple[Tensor, ...]
     targets: tuple[Tensor, ...]
+    available: Tensor | None = None
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lengths = {len(self.ids), len(self.recordings), *(len(t) for t in (*self.inputs, *self.targets))}
+        lengths |= {len(values) for values in self.attributes.values()}
+        if self.available is not None:
+            lengths.add(len(self.available))
         if len(lengths) != 1 or not self.ids:
             raise DataError(
                 f"split '{self.split}' is empty or its parts differ in length: {sorted(lengths)}",
@@ -53,6 +61,8 @@ class SampleSet:
             tuple(self.recordings[i] for i in indices),
             tuple(t[chosen] for t in self.inputs),
             tuple(t[chosen] for t in self.targets),
+            None if self.available is None else self.available[chosen],
+            {name: tuple(values[i] for i in indices) for name, values in self.attributes.items()},
         )
 
     def batches(
@@ -72,15 +82,31 @@ class SampleSet:
         """Inputs and targets of the rows int64 `[n]`."""
         return tuple(t[chosen] for t in self.inputs), tuple(t[chosen] for t in self.targets)
 
+    def masked(self, chosen: Tensor, present: Tensor) -> tuple[Tensor, ...]:
+        """The model's positional inputs of some rows, `present` last.
+
+        A modality that a sample does not have is absent whatever is asked for; where that would leave nothing, the
+        sample keeps all that it has.
+
+        Args:
+            chosen: Row numbers int64 `[n]`.
+            present: float32 `[n, modalities]` of 0 and 1.
+        """
+        if self.available is not None:
+            has = self.available[chosen]
+            kept = present * has
+            present = torch.where(kept.any(1, keepdim=True), kept, has)
+        return mask_modalities(tuple(t[chosen] for t in self.inputs), present)
+
 
 def mask_modalities(inputs: Sequence[Tensor], present: Tensor) -> tuple[Tensor, ...]:
     """The model's positional inputs: missing modalities zeroed, then `present` itself.
 
     Args:
-        inputs: `[B, C, H, W]`, one a modality.
+        inputs: `[B, ...]`, one a modality, float32 or int64.
         present: float32 `[B, modalities]` of 0 and 1.
     """
-    masked = [x * present[:, i].reshape(-1, *([1] * (x.dim() - 1))) for i, x in enumerate(inputs)]
+    masked = [x * present[:, i].to(x.dtype).reshape(-1, *([1] * (x.dim() - 1))) for i, x in enumerate(inputs)]
     return (*masked, present)
 
 

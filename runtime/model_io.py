@@ -89,8 +89,51 @@ class TensorInput(_Strict):
     std: tuple[float, ...]
 
 
+class SeriesInput(_Strict):
+    """The last readings of a stream, float32 `[1, fields, steps]`, oldest first, normalised by mean and std a field."""
+
+    feature: Literal["series"] = "series"
+    tensor: str
+    stream: str
+    shape: tuple[int, int, int]
+    fields: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def steps(self) -> int:
+        """Readings that the model sees."""
+        return self.shape[2]
+
+
+class TokensInput(_Strict):
+    """Text as token ids, int64 `[1, length]`, padded at its end with the tokenizer's padding id, which must be 0.
+
+    Zeros are what an absent text is fed as, too; `present` tells the two apart.
+
+    Attributes:
+        tokenizer: A `tokenizer.json` of Hugging Face's `tokenizers`; in a project relative to the project file, in a
+            bundle the name of one of its files.
+        too_long: What becomes of a text of more tokens than `length`: cut at its end, or refused.
+    """
+
+    feature: Literal["tokens"] = "tokens"
+    tensor: str
+    stream: str
+    shape: tuple[int, int]
+    tokenizer: str
+    vocabulary: int = Field(ge=2)
+    too_long: Literal["refuse", "cut"] = "refuse"
+
+    @property
+    def length(self) -> int:
+        """Tokens that the model sees."""
+        return self.shape[1]
+
+
+SensorInput = ImageInput | LidarViewInput | LogMelInput | TensorInput | SeriesInput | TokensInput
 Input = Annotated[
-    ImageInput | LidarViewInput | LogMelInput | PresentInput | TensorInput,
+    ImageInput | LidarViewInput | LogMelInput | PresentInput | TensorInput | SeriesInput | TokensInput,
     Field(discriminator="feature"),
 ]
 

@@ -49,6 +49,21 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Text:
+    """Words: a report, a caption, a line of a log; the stamp marks when they were written."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """The last readings of a table stream, oldest first: float32 `[steps, fields]`; the stamp marks the last."""
+
+    values: NDArray[np.float32]
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Twist:
     """Velocities of the vehicle: float64 `[3]` each, linear in m/s and angular in rad/s.
 
@@ -73,7 +88,7 @@ class Pose:
     quaternion: NDArray[np.float64]
 
 
-Payload: TypeAlias = Image | PointCloud | AudioChunk | Reading | Twist | Pose
+Payload: TypeAlias = Image | PointCloud | AudioChunk | Reading | Series | Text | Twist | Pose
 
 
 @dataclass(frozen=True, slots=True, eq=False)

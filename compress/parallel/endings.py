@@ -106,8 +106,10 @@ def ending_together(timeout_s: float = JOB_TIMEOUT_S) -> Iterator[Ranks]:
 
 
 def _outlive_the_launcher() -> None:
-    """This process ends of itself soon; a launcher terminates the rest as soon as the first has ended, and the exit
-    code would be lost. What hangs all the same is killed by it later."""
+    """This process ends of itself soon; a launcher that terminates it before would lose its exit code.
+
+    Launchers terminate the rest as soon as the first has ended. What hangs all the same they kill later.
+    """
     if threading.current_thread() is threading.main_thread():  # Python allows it to no other
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 

@@ -32,12 +32,20 @@ class TensorSpec(BaseModel):
 
 
 class SplitSpec(BaseModel):
-    """Who is in a split: `ids` are unique over the dataset, `recordings` say what each was cut from."""
+    """Who is in a split.
+
+    Attributes:
+        ids: Unique over the dataset.
+        recordings: What each sample was cut from (drive, patient, speaker's recording).
+        attributes: Named properties of the samples, one value each (speaker, sex, machine): reports slice by them, and
+            no model reads them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     ids: tuple[str, ...]
     recordings: tuple[str, ...]
+    attributes: dict[str, tuple[str, ...]] = {}
 
 
 class DatasetManifest(BaseModel):
@@ -111,7 +119,14 @@ def load_split(folder: Path, split: Split) -> SampleSet:
     def load(specs: Sequence[TensorSpec]) -> tuple[torch.Tensor, ...]:
         return tuple(_load_array(array_path(folder, split, s), s, len(members.ids)) for s in specs)
 
-    return SampleSet(split, members.ids, members.recordings, load(manifest.inputs), load(manifest.targets))
+    return SampleSet(
+        split,
+        members.ids,
+        members.recordings,
+        load(manifest.inputs),
+        load(manifest.targets),
+        attributes=members.attributes,
+    )
 
 
 def _load_array(path: Path, spec: TensorSpec, count: int) -> torch.Tensor:

@@ -8,8 +8,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from edge.models.encoders import ResNetEncoder, ResNetEncoderConfig
-from edge.models.fusion import ChannelMixing, ChannelMixingConfig
+from edge.models.encoders.resnet import ResNetEncoder, ResNetEncoderConfig
+from edge.models.fusion.channel_mixing import ChannelMixing, ChannelMixingConfig
 from edge.models.heads import GridHead, VectorHead
 from edge.runtime.errors import ConfigError
 from edge.runtime.model_io import (
@@ -100,13 +100,24 @@ class FusionModel(nn.Module):
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """One tensor a modality, then `present`."""
         *modalities, present = tensors
+        return self.answers(self.fuse(self.branch_features(*modalities, present), present))
+
+    def branch_features(self, *tensors: Tensor) -> list[Tensor]:
+        """What the fusion gets of each modality: its map, or its placeholder. Takes what `forward` takes."""
+        *modalities, present = tensors
         features = [
             branch(x, present[:, i].reshape(-1, 1, 1, 1))
             for i, (branch, x) in enumerate(zip(self.branches.values(), modalities, strict=True))
         ]
-        if self.grid is not None:
-            features = [f.expand(-1, -1, *self.grid) for f in features]
-        fused = self.fusion(features)
+        return features if self.grid is None else [f.expand(-1, -1, *self.grid) for f in features]
+
+    def fuse(self, features: list[Tensor], present: Tensor) -> Tensor:
+        """One map of all branches'."""
+        fused: Tensor = self.fusion(features, present)
+        return fused
+
+    def answers(self, fused: Tensor) -> tuple[Tensor, ...]:
+        """The heads' tensors, in the order of the outputs."""
         outputs: list[Tensor] = []
         for head in self.heads:
             result = head(fused)

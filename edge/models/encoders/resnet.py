@@ -1,4 +1,4 @@
-"""Encoders: one modality's tensor to a feature map, built from `transformers` configs without downloads."""
+"""ResNet: a picture, a lidar view or a log-mel spectrogram to a feature map."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fusion: aligned feature maps of all modalities to one. A missing modality arrives as its placeholder."""
+"""Channel mixing: the maps of all modalities side by side, then convolutions. A missing one is its placeholder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ChannelMixing(nn.Module):
         self.mix = _block(sum(inputs), config.channels, kernel=1)
         self.spread = _block(config.channels, config.channels, kernel=3 if spatial else 1)
 
-    def forward(self, features: list[Tensor]) -> Tensor:
+    def forward(self, features: list[Tensor], present: Tensor) -> Tensor:
         """Fuses maps that already share one size."""
         fused: Tensor = self.spread(self.mix(torch.cat(features, dim=1)))
         return fused

@@ -1,0 +1,1 @@
+"""Fusion: the branches' feature maps to one, one module a kind."""
