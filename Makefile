@@ -109,7 +109,7 @@ $(STAMP): $(BUILD_INPUTS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --quiet --upgrade pip || echo "pip could not be upgraded; going on with the one at hand"
 	$(PIP) install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
-		-c requirements/constraints.txt -e ".[train,cpu,camera,audio,mcap,viewer,signing,dev]"
+		-c requirements/constraints.txt -e ".[train,cpu,camera,audio,text,data,explain,mcap,viewer,signing,dev]"
 	@touch $@
 
 # With --no-deps, because the packages' own pins contradict each other; see requirements/preflight.txt.
