@@ -25,7 +25,8 @@ BEYOND_RUNTIME |= {
     "pandas",
 }
 BEYOND_RUNTIME |= {"mcap", "mcap_protobuf", "mcap_ros2", "foxglove_schemas_protobuf", "google", "lz4", "zstandard"}
-BEYOND_RUNTIME |= {"rerun", "pyarrow", "tokenizers", "datasets", "captum", "peft", "sklearn", "tensorboard", "huggingface_hub"}
+BEYOND_RUNTIME |= {"rerun", "pyarrow", "tokenizers", "datasets", "captum", "peft", "sklearn", "tensorboard"}
+BEYOND_RUNTIME |= {"huggingface_hub"}
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
 MAX_LINES = 400
 
