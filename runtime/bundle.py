@@ -25,8 +25,15 @@ from edge.runtime.bundle_layout import (
     read_signature_file,
 )
 from edge.runtime.errors import BundleError, DataError
-from edge.runtime.manifest import LIMIT_GOLDEN_BYTES, PROGRAM, Manifest, parse_manifest, printable
-from edge.runtime.model_io import ModelIO
+from edge.runtime.manifest import (
+    LIMIT_GOLDEN_BYTES,
+    PROGRAM,
+    TOKENIZER_FILES,
+    Manifest,
+    parse_manifest,
+    printable,
+)
+from edge.runtime.model_io import ModelIO, TokensInput
 from edge.runtime.rig import Rig
 from edge.runtime.states import all_states
 from edge.runtime.trust import UNSIGNED, SignatureStatus, TrustPolicy, check_signature
@@ -119,6 +126,15 @@ class Bundle:
         """
         return read_listed_file(self.path, PROGRAM, self.manifest) if PROGRAM in self.manifest.files else None
 
+    def tokenizers(self) -> dict[str, bytes]:
+        """The tokenizer files that `io.yaml` names, by that name, their digests checked again.
+
+        Raises:
+            BundleError: One changed since the bundle was opened.
+        """
+        names = {item.tokenizer for item in self.model_io.inputs if isinstance(item, TokensInput)}
+        return {name: read_listed_file(self.path, name, self.manifest) for name in sorted(names)}
+
     def text(self, name: str) -> str:
         """A text file: `recipe.yaml`, `LICENSES`, `io.yaml` or `rig.yaml`.
 
@@ -176,6 +192,11 @@ def _check_agreement(path: Path, manifest: Manifest, model_io: ModelIO, rig: Rig
     for stream in model_io.modalities:
         if stream not in rig.streams:
             raise BundleError(f"{path}: io.yaml needs stream '{stream}', rig.yaml lacks it", PACK_AGAIN)
+    for item in model_io.inputs:
+        held = {*TOKENIZER_FILES} & manifest.files.keys()
+        if isinstance(item, TokensInput) and item.tokenizer not in held:
+            name = printable(item.tokenizer[:80])
+            raise BundleError(f"{path}: io.yaml needs the tokenizer '{name}', which the bundle lacks", PACK_AGAIN)
 
 
 def _cases(stacked: dict[str, NDArray[Any]], path: Path) -> list[dict[str, NDArray[Any]]]:

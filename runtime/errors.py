@@ -43,7 +43,19 @@ class SourceError(EdgeError):
 
 
 class SampleError(EdgeError):
-    """A sample's payload has the wrong shape, type or content for what it is used for."""
+    """A sample's payload has the wrong shape, type or content for what it is used for.
+
+    Attributes:
+        reason: What it is counted under where a run goes on without the sample.
+    """
+
+    reason = "unusable"
+
+
+class TextTooLongError(SampleError):
+    """A text has more tokens than the model takes, and is not to be cut."""
+
+    reason = "too_long"
 
 
 class BundleError(EdgeError):

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edge.runtime.clock import NS_PER_MS, NS_PER_S
 from edge.runtime.decode import Decoder
 from edge.runtime.errors import BundleError, RigError, SampleError
-from edge.runtime.model_io import LogMelInput
+from edge.runtime.model_io import LogMelInput, SeriesInput
 from edge.runtime.preprocess.preprocessor import Preprocessor
 from edge.runtime.result import Decoded, FusedResult
 from edge.runtime.rig import MOTION_KINDS
 from edge.runtime.states import BLIND, all_states, choose_state
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from edge.runtime.bundle import Bundle
@@ -54,7 +55,7 @@ class Inference:
         decoded: What was decoded; nothing where the state is blind.
         reason: Why the result is not valid; empty where it is.
         times: Wall times; None where the model did not run.
-        refused: Modalities whose payload could not be used.
+        refused: Modalities whose payload could not be used, and the reason that each is counted under.
     """
 
     synced: SyncedSet
@@ -63,7 +64,7 @@ class Inference:
     decoded: Decoded
     reason: str
     times: StageTimes | None
-    refused: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     def result(self, seq: int, ready_ns: int, health: HealthMonitor) -> FusedResult:
         """The result, with ages as of `ready_ns` on the axis of arrivals, judged as the next of its run."""
@@ -99,6 +100,8 @@ class Fusion:
 
     Raises:
         RigError: The rig does not fit the model.
+        ConfigError: A tokenizer does not fit it.
+        MissingDependencyError: It reads text, and the extra `text` is not installed.
     """
 
     def __init__(self, bundle: Bundle, rig: Rig, engine: Engine) -> None:
@@ -106,7 +109,7 @@ class Fusion:
         self._validated = bundle.states
         self._modalities = bundle.model_io.modalities
         self._states = all_states(self._modalities)
-        self._preprocessor = Preprocessor(bundle.model_io, rig)
+        self._preprocessor = Preprocessor(bundle.model_io, rig, bundle.tokenizers())
         self._decoder = Decoder(bundle.model_io, rig)
         self._engine = engine
 
@@ -137,15 +140,15 @@ class Fusion:
             ModelError: The engine failed, or gave tensors that cannot be decoded.
         """
         present = [name for name in self._modalities if name in synced.samples]
-        refused: tuple[str, ...] = ()
+        refused: dict[str, str] = {}
         while (state := choose_state(present, self._modalities, self._validated)) != BLIND:
             used = self._states[state]
             begin_ns = time.perf_counter_ns()
             try:
                 inputs = self._preprocessor.inputs({name: synced.samples[name].payload for name in used})
             except SampleError as error:
-                unusable = [name for name in used if f"'{name}'" in error.problem] or list(used)
-                refused = (*refused, *unusable)
+                unusable = [name for name in used if error.problem.startswith(f"stream '{name}':")] or list(used)
+                refused |= dict.fromkeys(unusable, error.reason)
                 present = [name for name in present if name not in unusable]
                 continue
             return self._infer(synced, state, inputs, begin_ns, refused)
@@ -155,9 +158,9 @@ class Fusion:
         self,
         synced: SyncedSet,
         state: str,
-        inputs: dict[str, NDArray[np.float32]],
+        inputs: dict[str, NDArray[Any]],
         begin: int,
-        refused: tuple[str, ...],
+        refused: Mapping[str, str],
     ) -> Inference:
         prepared = time.perf_counter_ns()
         outputs = self._engine.run(inputs)
@@ -205,8 +208,17 @@ def sound_windows_ns(model_io: ModelIO) -> dict[str, int]:
     return windows
 
 
-def _why_blind(synced: SyncedSet, present: list[str], refused: tuple[str, ...]) -> str:
-    reasons = {**synced.missing, **dict.fromkeys(refused, "unusable")}
+def series_steps(model_io: ModelIO) -> dict[str, int]:
+    """Readings of the series of each table stream; the most where several inputs read one."""
+    steps: dict[str, int] = {}
+    for item in model_io.inputs:
+        if isinstance(item, SeriesInput):
+            steps[item.stream] = max(steps.get(item.stream, 0), item.steps)
+    return steps
+
+
+def _why_blind(synced: SyncedSet, present: list[str], refused: Mapping[str, str]) -> str:
+    reasons = {**synced.missing, **refused}
     missing = "; ".join(f"{name}: {reason}" for name, reason in sorted(reasons.items()))
     if present:
         return f"no validated state is contained in {', '.join(present)} ({missing})"

@@ -17,11 +17,13 @@ LIMIT_GRAPH_BYTES = 2 << 30  # what one protobuf message can hold
 LIMIT_TEXT_BYTES = 1 << 20
 LIMIT_GOLDEN_BYTES = 256 << 20
 LIMIT_PROGRAM_BYTES = 2 << 30
+LIMIT_TOKENIZER_BYTES = 64 << 20  # those of a quarter of a million tokens have a third of it
 LARGEST = (1 << 63) - 1
 MOST_NESTED = 32  # far beyond what any stage's config needs, far below what a parser trips over
 # s8: symmetric INT8, for TensorRT and ARM. s8f16: the same, and the rest in FP16. u8: INT8 as x86 computes it. fp32.
 DIALECTS = ("s8", "s8f16", "u8", "fp32")
 PROGRAM = "program.pt2"  # the exported torch program, for Torch-TensorRT
+TOKENIZER_FILES = ("tokenizer.json", *(f"tokenizer.{i}.json" for i in range(1, 10)))  # a bundle's, in their order
 _ANY_DIALECT = "|".join(DIALECTS)
 # Everything that a bundle of this schema may hold beside its manifest and signature, and how large it may be.
 ALLOWED_FILES = (
@@ -29,6 +31,7 @@ ALLOWED_FILES = (
     (re.compile(r"(io|rig|recipe)\.yaml|LICENSES"), LIMIT_TEXT_BYTES),
     (re.compile(rf"golden/(inputs|outputs\.({_ANY_DIALECT}))\.npz"), LIMIT_GOLDEN_BYTES),
     (re.compile(re.escape(PROGRAM)), LIMIT_PROGRAM_BYTES),
+    (re.compile("|".join(re.escape(name) for name in TOKENIZER_FILES)), LIMIT_TOKENIZER_BYTES),
 )
 REQUIRED_FILES = ("io.yaml", "rig.yaml", "recipe.yaml", "LICENSES", "golden/inputs.npz")
 

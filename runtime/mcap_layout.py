@@ -21,7 +21,7 @@ RESULT_TOPIC, SCENE_TOPIC, TRANSFORMS_TOPIC = "/fused/result", "/fused/scene", "
 EXACT_SOUND, PLAYABLE_SOUND = "pcm-f32", "pcm-s16"
 
 # The last part of a stream's topics, by the payload's class.
-TOPIC_OF = {"Image": "image", "PointCloud": "points", "AudioChunk": "exact", "Reading": "reading"}
+TOPIC_OF = {"Image": "image", "PointCloud": "points", "AudioChunk": "exact", "Reading": "reading", "Text": "text"}
 
 
 def topic(stream: str, part: str) -> str:

@@ -28,6 +28,8 @@ _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, 
 _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 _POINT_BYTES = 4 * 4 + 4  # x, y, z, reflectance and the time of each point
 _FLOAT_BYTES = 4
+_CHARACTER_BYTES = 4  # of a text with one letter beyond the basic plane, however short it is in UTF-8
+_ITEM_BYTES = {"float32": 4, "int64": 8}
 # What engines that run on a device tell of themselves, and what that is for people.
 _ON_DEVICE = {
     "device_memory_bytes": "temporaries of the engine, on the device",
@@ -40,7 +42,7 @@ class Kept(NamedTuple):
 
     Attributes:
         samples: All of them.
-        in_window: So many make one window of sound; 0 or 1 where none is cut.
+        in_window: So many make one window of sound, or one series; 0 or 1 where neither is made.
     """
 
     samples: int
@@ -95,6 +97,8 @@ def payload_bytes(stream: Stream) -> int:
         return stream.max_points * _POINT_BYTES
     if stream.sample_rate_hz is not None:
         return math.ceil(stream.sample_rate_hz / stream.rate_hz) * stream.channels * _FLOAT_BYTES
+    if stream.kind == "text":
+        return stream.max_text_bytes * _CHARACTER_BYTES
     return max(1, len(stream.fields)) * _FLOAT_BYTES
 
 
@@ -113,11 +117,12 @@ def plan_memory(rig: Rig, model_io: ModelIO, kept: Mapping[str, Kept], core_byte
         each = payload_bytes(stream)
         items.append(MemoryItem(f"{name}: {samples} samples of {each:,} bytes", samples * each))
         if in_window > 1:
-            items.append(MemoryItem(f"{name}: windows of sound", 2 * in_window * each))  # cut, and contiguous
+            what = "series" if stream.kind == "table" else "windows of sound"
+            items.append(MemoryItem(f"{name}: {what}", 2 * in_window * each))  # cut, and contiguous
         if rig.deskew is not None and stream.kind == "lidar":
             items.append(MemoryItem(f"{name}: deskewed sweeps", 2 * each))  # the last one, and the next
-    tensors = sum(math.prod(item.shape) for item in model_io.inputs if not hasattr(item, "streams"))
-    items.append(MemoryItem("the model's input tensors", 2 * tensors * _FLOAT_BYTES))  # the engine may copy them
+    tensors = sum(math.prod(i.shape) * _ITEM_BYTES[i.dtype] for i in model_io.inputs if not hasattr(i, "streams"))
+    items.append(MemoryItem("the model's input tensors", 2 * tensors))  # the engine may copy them
     items.append(MemoryItem("rings, histories and sets of the core", core_bytes))
     return MemoryPlan(tuple(items))
 

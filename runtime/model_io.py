@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,7 +11,12 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ImageInput(_Strict):
+class _Input(_Strict):
+    # Of the tensor, as NumPy spells it: the feature settles it, so that no file has to say it.
+    dtype: ClassVar[Literal["float32", "int64"]] = "float32"
+
+
+class ImageInput(_Input):
     """A camera frame, resized and normalised to float32 `[1, 3, h, w]` (or 1 channel for mono8).
 
     `mean` and `std` are on the 0..1 scale, one per channel, RGB order.
@@ -26,7 +31,7 @@ class ImageInput(_Strict):
     std: tuple[float, ...] = (0.25, 0.25, 0.25)
 
 
-class LidarViewInput(_Strict):
+class LidarViewInput(_Input):
     """A sweep projected into a camera's view, float32 `[1, 4, h, w]`: depth code, height, reflectance, mask.
 
     The depth code is `2 ln(z / z_min) / ln(z_max / z_min) - 1` of the optical depth z; the height is that above
@@ -43,7 +48,7 @@ class LidarViewInput(_Strict):
     height_range_m: tuple[float, float] = (-1.0, 4.0)
 
 
-class LogMelInput(_Strict):
+class LogMelInput(_Input):
     """Log-mel of the window that ends at the anchor's stamp, float32 `[1, 1, mels, frames]`.
 
     Hann window, power spectrum, HTK mel filters of unit peak, `(ln(power + floor) - mean) / std`; frames start at
@@ -69,7 +74,7 @@ class LogMelInput(_Strict):
         return self.n_fft + (self.shape[3] - 1) * self.hop
 
 
-class PresentInput(_Strict):
+class PresentInput(_Input):
     """float32 `[1, modalities]`, 1 where the modality's sample is there; order as listed."""
 
     feature: Literal["present"] = "present"
@@ -77,7 +82,7 @@ class PresentInput(_Strict):
     streams: tuple[str, ...]
 
 
-class TensorInput(_Strict):
+class TensorInput(_Input):
     """A reading's values as they are, float32 `[1, fields]`, normalised by mean and std."""
 
     feature: Literal["tensor"] = "tensor"
@@ -89,8 +94,11 @@ class TensorInput(_Strict):
     std: tuple[float, ...]
 
 
-class SeriesInput(_Strict):
-    """The last readings of a stream, float32 `[1, fields, steps]`, oldest first, normalised by mean and std a field."""
+class SeriesInput(_Input):
+    """The last readings of a table stream, float32 `[1, fields, steps]`, oldest first.
+
+    Normalised by `mean` and `std`, one of each a field.
+    """
 
     feature: Literal["series"] = "series"
     tensor: str
@@ -106,7 +114,7 @@ class SeriesInput(_Strict):
         return self.shape[2]
 
 
-class TokensInput(_Strict):
+class TokensInput(_Input):
     """Text as token ids, int64 `[1, length]`, padded at its end with the tokenizer's padding id, which must be 0.
 
     Zeros are what an absent text is fed as, too; `present` tells the two apart.
@@ -114,9 +122,11 @@ class TokensInput(_Strict):
     Attributes:
         tokenizer: A `tokenizer.json` of Hugging Face's `tokenizers`; in a project relative to the project file, in a
             bundle the name of one of its files.
+        vocabulary: Rows of the model's embedding table; the tokenizer's ids must all be below it.
         too_long: What becomes of a text of more tokens than `length`: cut at its end, or refused.
     """
 
+    dtype: ClassVar[Literal["float32", "int64"]] = "int64"
     feature: Literal["tokens"] = "tokens"
     tensor: str
     stream: str

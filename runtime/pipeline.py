@@ -16,7 +16,7 @@ from edge.runtime.clock import NS_PER_MS, NS_PER_S
 from edge.runtime.errors import RunError
 from edge.runtime.faults.recovery import recovery_watch
 from edge.runtime.faults.source import FaultySource
-from edge.runtime.fusion import Fusion, complete_rig, sound_windows_ns
+from edge.runtime.fusion import Fusion, complete_rig, series_steps, sound_windows_ns
 from edge.runtime.live.clock import HostClock
 from edge.runtime.live.feeder import Feeder
 from edge.runtime.live.read_ahead import ReadAhead, frames_ahead
@@ -104,7 +104,7 @@ class Pipeline:
         self._rig = complete_rig(source.rig, bundle)
         self._modalities = modalities
         self._streams = tuple(name for name in modalities if name in source.rig.streams)
-        self._windows_ns = sound_windows_ns(bundle.model_io)
+        self._windows_ns, self._steps_of = sound_windows_ns(bundle.model_io), series_steps(bundle.model_io)
         self._fusion = Fusion(bundle, self._rig, engine)
         self._recovery = recovery_watch(source, choose_state(self._streams, modalities, bundle.states))
         self._steps = RunSteps(self._rig, modalities, self._recovery.add, on_fused)
@@ -129,7 +129,7 @@ class Pipeline:
             ModelError: The engine failed.
         """
         self._fusion.warm_up()
-        live = LiveSynchronizer.memory(self._rig, self._streams, self._windows_ns)
+        live = LiveSynchronizer.memory(self._rig, self._streams, self._windows_ns, self._steps_of)
         ahead = frames_ahead(self._rig, self._streams) if self._settings.realtime else {}
         shown = 0 if self._on_fused is None else SHOWN
         kept = {name: self._kept(name, live.frames[name] + ahead.get(name, 0) + shown) for name in self._streams}
@@ -138,7 +138,8 @@ class Pipeline:
 
     def _kept(self, stream: str, samples: int) -> Kept:
         window_ns = self._windows_ns.get(stream, 0)
-        return Kept(samples, in_window=math.ceil(window_ns / self._rig.stream(stream).period_ns))
+        chunks = math.ceil(window_ns / self._rig.stream(stream).period_ns)
+        return Kept(samples, in_window=chunks or self._steps_of.get(stream, 0))
 
     def run(self) -> Trace:
         """Runs to the end of the source.
@@ -175,7 +176,7 @@ class Pipeline:
         trace.add_end(end_ns)
 
     def _run_virtually(self) -> Trace:
-        sync = Synchronizer(self._rig, self._streams, self._windows_ns)
+        sync = Synchronizer(self._rig, self._streams, self._windows_ns, self._steps_of)
         compute_ns = round(self._settings.compute_ms * NS_PER_MS)
         VirtualRun(self._steps, self._fusion, sync, compute_ns, self._deliver).go(self._samples())
         self._steps.complete(sync, self._streams)

@@ -22,6 +22,7 @@ Matrix4 = Annotated[tuple[tuple[float, ...], ...], Field(min_length=4, max_lengt
 IDENTITY: Matrix4 = ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1))
 MOTION_KINDS = ("twist", "pose")
 TO_STAMP = "stamp"
+MOST_TEXT_BYTES = 262_144
 COEFFICIENTS = {"none": (0,), "plumb_bob": (4, 5), "rational": (8,), "fisheye": (4,)}
 
 
@@ -85,18 +86,19 @@ class Stream(_Strict):
         transport_ms: From the end of the measurement to arrival; used where a recording holds no arrivals.
         policy: What to do where no fresh sample is there: `required` waits for the deadline and then declares it
             missing, `hold` reuses the last one up to `max_age_ms`, `mask` declares it missing at once.
-        conceal_ms: Audio only: the longest hole in a window that is filled with silence; a longer one makes the window
-            missing.
+        conceal_ms: The longest hole that is filled: with silence in a window of sound, with the reading before it in a
+            series of a table's. A longer one makes the window or the series missing.
         T_base_from_sensor: Where the sensor sits.
         intrinsics: Cameras only.
         max_points: Lidars only: room that is planned for a sweep; one with more points is refused.
         sample_rate_hz: Audio only.
         channels: Audio only: microphones of one stream; chunks with more are refused.
         fields: Tables only.
+        max_text_bytes: Text only: room that is planned for one, in UTF-8; a longer one is refused.
         sanity: From when on samples that repeat themselves, or are silent or clipped, count as missing.
     """
 
-    kind: Literal["camera", "lidar", "audio", "table", "twist", "pose"]
+    kind: Literal["camera", "lidar", "audio", "table", "text", "twist", "pose"]
     rate_hz: float = Field(gt=0)
     clock: Literal["ptp", "monotonic", "realtime", "tsc", "sample-counter", "replay"] = "monotonic"
     stamp: Literal["start", "mid", "end", "first-sample"] = "start"
@@ -111,6 +113,7 @@ class Stream(_Strict):
     sample_rate_hz: int | None = None
     channels: int = Field(1, ge=1)
     fields: tuple[str, ...] = ()
+    max_text_bytes: int = Field(16_384, gt=0, le=MOST_TEXT_BYTES)
     sanity: SanityLimits = SanityLimits()
 
     @model_validator(mode="after")

@@ -8,7 +8,6 @@ from edge.runtime.clock import NS_PER_MS
 from edge.runtime.health import HealthMonitor
 from edge.runtime.preprocess.deskew import MotionCompensation
 from edge.runtime.sanity.gate import SanityGate
-from edge.runtime.synchronize.tally import UNUSABLE
 from edge.runtime.trace.trace import Trace
 
 if TYPE_CHECKING:
@@ -108,8 +107,8 @@ class RunSteps:
             trace.add_queue(taken_ns - inference.synced.emitted_ns)
             if self._roads is not None:
                 self._roads.add(trace.fused, inference, taken_ns, ready_ns)
-        for name in inference.refused:
-            trace.add_refusal(name, UNUSABLE)
+        for name, reason in inference.refused.items():
+            trace.add_refusal(name, reason)
         trace.add_result(inference.synced, result, ready_ns)
         self._on_ready(ready_ns, result)
         if self._on_fused is not None:

@@ -1,10 +1,11 @@
 """Matches samples of several streams: anchored nearest match, watermarks, a hard deadline, fail-over and epochs.
 
 For each sample of the anchor stream every other stream gives what is nearest to its stamp; sound gives the window
-that ends there. A set is emitted as soon as nothing that may still arrive could be nearer, and at the latest
-`budget_ms` after the anchor's arrival. An anchor that stays away for 1.5 periods is replaced by the tick where it
-should have been, so one dead sensor never silences the others: once there was a set, the next one comes within two
-periods of the anchor and 20 ms. Emitted stamps only ever grow.
+that ends there, a table that is read as series the last readings up to the nearest. A set is emitted as soon as
+nothing that may still arrive could be nearer, and at the latest `budget_ms` after the anchor's arrival. An anchor that
+stays away for 1.5 periods is replaced by the tick where it should have been, so one dead sensor never silences the
+others: once there was a set, the next one comes within two periods of the anchor and 20 ms. Emitted stamps only ever
+grow.
 
 Everything is a function of the arguments: no thread, no clock, no wait. The matching itself is the C++ core's
 `anchored` policy (`edge.runtime.synchronize.policies`); here samples take the place of its handles.
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from edge.runtime.synchronize.policies import Anchored
 from edge.runtime.synchronize.rig_streams import streams_of
-from edge.runtime.synchronize.synced import is_usable_sound, message_duration_ns, synced_set
+from edge.runtime.synchronize.series import histories_of
+from edge.runtime.synchronize.synced import is_usable, message_duration_ns, synced_set
 from edge.runtime.synchronize.tally import UNUSABLE, clock_counts, drop_counts
 
 if TYPE_CHECKING:
@@ -36,14 +38,22 @@ class Synchronizer:
         rig: Rates, clocks, policies, the anchor and the budget.
         streams: Those that will be pushed; others in the rig are ignored. The anchor may be absent.
         window_ns: Length of the window of each audio stream.
+        steps: Readings of a series, of each table stream that is read as such.
 
     Raises:
         RigError: The rig lacks a stream.
-        ConfigError: Its numbers contradict each other.
+        ConfigError: Its numbers contradict each other, or a series is asked of a stream that is no table.
     """
 
-    def __init__(self, rig: Rig, streams: Iterable[str], window_ns: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        rig: Rig,
+        streams: Iterable[str],
+        window_ns: Mapping[str, int],
+        steps: Mapping[str, int] | None = None,
+    ) -> None:
         announced = tuple(streams)
+        self._histories = histories_of(rig, announced, steps or {})
         self._streams = streams_of(rig, announced, window_ns)
         self._positions = {name: i for i, name in enumerate(self._streams.names) if name in announced}
         self._policy = Anchored(self._streams.specs, self._streams.anchor, budget_ns=self._streams.budget_ns)
@@ -59,7 +69,7 @@ class Synchronizer:
 
     @property
     def held_samples(self) -> int:
-        """How many samples wait for their set, or may be needed again."""
+        """How many samples wait for their set, or may be needed again; readings of past sets for a series aside."""
         return len(self._samples)
 
     @property
@@ -100,10 +110,12 @@ class Synchronizer:
         position = self._positions.get(sample.stream)
         if position is None:
             return self.advance(self._now_ns)
-        window_ns = self._streams.specs[position].window_ns
-        if window_ns and not is_usable_sound(sample):
+        window_ns, history = self._streams.specs[position].window_ns, self._histories.get(sample.stream)
+        if not is_usable(sample, sound=window_ns > 0, series=history is not None):
             self._unusual[f"{sample.stream}:{UNUSABLE}"] += 1
             return self.advance(self._now_ns)
+        if history is not None:
+            history.add(sample)
         self._handle += 1
         self._samples[self._handle] = sample
         duration_ns = message_duration_ns(sample) if window_ns else 0
@@ -132,7 +144,7 @@ class Synchronizer:
 
     def _settle(self, matched: Sequence[MatchedSet]) -> list[SyncedSet]:
         """Makes the sets, then lets go of the samples that the policy no longer refers to."""
-        sets = [synced_set(one, self._streams, self._samples.__getitem__) for one in matched]
+        sets = [synced_set(one, self._streams, self._samples.__getitem__, self._histories) for one in matched]
         for one in sets:
             self._unusual.update(f"{name}:concealed" for name in one.concealed_ms)
         for handle, _, _ in self._policy.take_released():

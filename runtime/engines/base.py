@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,5 +18,5 @@ class Engine(Protocol):
     def name(self) -> str:
         """Back end and dialect, e.g. `onnxruntime-cpu/u8`; goes into reports."""
 
-    def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        """One inference, from tensor names to tensor names; batch 1."""
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        """One inference, from tensor names to tensor names; batch 1. Inputs are of the types that `io.yaml` makes."""

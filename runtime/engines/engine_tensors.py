@@ -42,7 +42,9 @@ class EngineTensor:
 
     @property
     def taken(self) -> np.dtype[Any]:
-        """What a caller gives or gets: float32 for any float, other types as they are."""
+        """What a caller gives or gets: float32 for any float, int64 for an input of INT32, other types as they are."""
+        if self.is_input and self.dtype == np.int32:
+            return np.dtype(np.int64)
         return np.dtype(np.float32) if self.dtype.kind == "f" else self.dtype
 
 

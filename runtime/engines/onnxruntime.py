@@ -18,7 +18,7 @@ from edge.runtime.errors import BundleError, ModelError, first_line
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     from edge.runtime.environment import HostDescription
     from edge.runtime.model_io import ModelIO
@@ -29,7 +29,16 @@ VNNI_FLAGS = frozenset({"avx512_vnni", "avx_vnni"})
 X86 = frozenset({"x86_64", "AMD64"})
 ALLOW_SPINNING = 0  # of threads between two operators
 QUIET = 3  # ONNX Runtime's severity: errors only
-_DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(int64)": np.int64}
+_DTYPES: dict[str, DTypeLike] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(bool)": np.bool_,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +145,7 @@ class OnnxRuntimeEngine:
         self._run = self._session.run
         self._outputs = [o.name for o in self._session.get_outputs()]
         if model_io is not None:
-            check_model_io(model_io, {name: f.shape for name, f in self._forms().items()}, self._outputs)
+            check_model_io(model_io, self._forms(), self._outputs)
 
     @property
     def name(self) -> str:
@@ -148,7 +157,7 @@ class OnnxRuntimeEngine:
         """What decides its timing beside the graph, as a machine's state holds it."""
         return {"engine": self.threads, "allow_spinning": ALLOW_SPINNING}
 
-    def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         """One inference, from tensor names to tensor names; batch 1. Re-entrant.
 
         Raises:

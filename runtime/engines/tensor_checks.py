@@ -53,12 +53,12 @@ def explain_inputs(wanted: Mapping[str, TensorForm], given: Mapping[str, NDArray
             )
 
 
-def check_model_io(model_io: ModelIO, inputs: Mapping[str, Sequence[int | str | None]], outputs: Sequence[str]) -> None:
+def check_model_io(model_io: ModelIO, inputs: Mapping[str, TensorForm], outputs: Sequence[str]) -> None:
     """Checks a graph's tensors against what `io.yaml` describes.
 
     Args:
         model_io: The description.
-        inputs: Shapes of the graph's inputs.
+        inputs: What the graph takes.
         outputs: Names of its outputs.
 
     Raises:
@@ -69,10 +69,16 @@ def check_model_io(model_io: ModelIO, inputs: Mapping[str, Sequence[int | str | 
         where = "the graph, but not in io.yaml" if name in inputs else "io.yaml, but not in the graph"
         raise ModelError(f"input tensor '{name}' is in {where}", _WITH_THIS_IO)
     for name, shape in described.items():
-        if not fits(inputs[name], shape):
+        if not fits(inputs[name].shape, shape):
             raise ModelError(
-                f"input tensor '{name}' is {list(inputs[name])} in the graph, but {list(shape)} in io.yaml",
+                f"input tensor '{name}' is {list(inputs[name].shape)} in the graph, but {list(shape)} in io.yaml",
                 _WITH_THIS_IO,
+            )
+    for item in model_io.inputs:
+        taken = np.dtype(inputs[item.tensor].dtype)
+        if taken != item.dtype:
+            raise ModelError(
+                f"input tensor '{item.tensor}' is {taken} in the graph, but io.yaml makes {item.dtype}", _WITH_THIS_IO
             )
     for name in _described_outputs(model_io):
         if name not in outputs:

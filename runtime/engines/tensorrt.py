@@ -59,8 +59,9 @@ class RunnerConfig(BaseModel):
 class TensorRTEngine:
     """One engine with a context, a stream and buffers of its own. Runs once when it is made, on zeros.
 
-    Its inputs are those of the pipeline: float32 also where the engine takes FP16; outputs of any float type come back
-    as float32. Shapes are fixed when it is made. One thread at a time may run it, and any thread may.
+    Its inputs are those of the pipeline: float32 also where the engine takes FP16, int64 also where it takes INT32, as
+    long as the values are within its range; outputs of any float type come back as float32. Shapes are fixed when it is
+    made. One thread at a time may run it, and any thread may.
 
     Args:
         plan: The serialized engine, from a source that is trusted: it can run code.
@@ -187,7 +188,7 @@ class TensorRTEngine:
         """What its tensors take: twice their size where they are copied."""
         return self._tensor_bytes * (2 if self._copies else 1)
 
-    def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         """One inference, from tensor names to tensor names; batch 1. The outputs are the caller's own.
 
         Raises:
@@ -246,6 +247,8 @@ class TensorRTEngine:
             given = inputs[name]
             if given.dtype not in (buffer.tensor.taken, buffer.tensor.dtype) or given.shape != buffer.tensor.shape:
                 explain_inputs({name: TensorForm(buffer.tensor.taken, buffer.tensor.shape)}, {name: given})
+            if given.dtype == np.int64 and buffer.tensor.dtype == np.int32:
+                _check_int32(name, given)
             try:
                 with np.errstate(over="raise"):
                     np.copyto(buffer.host, given, casting="same_kind")
@@ -291,10 +294,13 @@ def _shapes_to_choose(engine: Any, described: Mapping[str, Sequence[int]]) -> di
 def _check_tensors(model_io: ModelIO, tensors: Sequence[EngineTensor]) -> None:
     inputs = {tensor.name: tensor for tensor in tensors if tensor.is_input}
     outputs = [tensor.name for tensor in tensors if not tensor.is_input]
-    check_model_io(model_io, {name: tensor.shape for name, tensor in inputs.items()}, outputs)
-    for name, tensor in inputs.items():
-        if tensor.taken != np.float32:
-            raise ModelError(
-                f"input tensor '{name}' is {tensor.dtype} in the engine, and io.yaml makes float32",
-                "build the engine with FP32 or FP16 inputs",
-            )
+    check_model_io(model_io, {name: TensorForm(t.taken, t.shape) for name, t in inputs.items()}, outputs)
+
+
+def _check_int32(name: str, given: NDArray[Any]) -> None:
+    limits = np.iinfo(np.int32)
+    if given.size and (given.min() < limits.min or given.max() > limits.max):
+        raise ModelError(
+            f"tensor '{name}' holds values beyond those of INT32, which the engine takes",
+            "build the engine with INT64 inputs, which TensorRT has since 10.0",
+        )

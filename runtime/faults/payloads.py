@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import singledispatch
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import numpy as np
 
 from edge.runtime.faults.base import ChanceFault, Fault, Share
-from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud, Pose, Reading, Twist
+from edge.runtime.rig import MOST_TEXT_BYTES
+from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud, Pose, Reading, Series, Text, Twist
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from edge.runtime.sample import Sample
 
 _F = TypeVar("_F", np.float32, np.float64)
+# Where the numbers of a payload lie, if not in `values`.
+_VALUES = {PointCloud: "points", AudioChunk: "samples", Pose: "position"}
 _NOT_FINITE = np.array([np.nan, np.inf, -np.inf], np.float32)
 
 
@@ -25,7 +28,7 @@ class NotFinite(ChanceFault):
     """A share of a sample's values becomes NaN or infinite.
 
     Bytes cannot be either, so pixels become 0, which is what a driver gives for those that were not read out: with
-    `share=1` the image is black.
+    `share=1` the image is black. Likewise characters become NUL.
 
     Attributes:
         share: Probability of each value.
@@ -49,7 +52,7 @@ class NotFinite(ChanceFault):
 
 
 class Empty(ChanceFault):
-    """A sample holds nothing: no points, a black image, sound of no length, a reading without fields."""
+    """A sample holds nothing: no points, a black image, sound of no length, a reading without fields, no word."""
 
     order = 1
     kind: Literal["empty"] = "empty"
@@ -63,7 +66,7 @@ class WrongSize(ChanceFault):
     """A sample is not of the size that the rig says.
 
     An image has half the width and height, a sweep no reflectance, sound half the rate, a reading a field too many,
-    a twist an axis too many, a pose no scalar in its quaternion.
+    a text more than any rig allows, a twist an axis too many, a pose no scalar in its quaternion.
     """
 
     order = 2
@@ -124,6 +127,16 @@ def _(payload: Reading) -> Reading:
 
 
 @emptied.register
+def _(payload: Series) -> Series:
+    return Series(payload.values[:0], payload.fields)
+
+
+@emptied.register
+def _(payload: Text) -> Text:
+    return Text("")
+
+
+@emptied.register
 def _(payload: Twist) -> Twist:
     return Twist(payload.linear[:0], payload.angular[:0])
 
@@ -164,6 +177,17 @@ def _(payload: Reading) -> Reading:
 
 
 @resized.register
+def _(payload: Series) -> Series:
+    return Series(payload.values[:, :-1], payload.fields)
+
+
+@resized.register
+def _(payload: Text) -> Text:
+    text = payload.text or " "
+    return Text(text * (MOST_TEXT_BYTES // len(text) + 1))
+
+
+@resized.register
 def _(payload: Twist) -> Twist:
     return Twist(payload.linear, np.append(payload.angular, 0.0))
 
@@ -179,15 +203,14 @@ def _spoiled(payload: Payload, share: float, random: np.random.Generator) -> Pay
         return replace(
             payload, pixels=np.where(gone[..., None] if payload.pixels.ndim == 3 else gone, 0, payload.pixels)
         )
-    if isinstance(payload, PointCloud):
-        return replace(payload, points=_not_finite(payload.points, share, random))
-    if isinstance(payload, AudioChunk):
-        return replace(payload, samples=_not_finite(payload.samples, share, random))
+    if isinstance(payload, Text):
+        gone = random.random(len(payload.text)) < share
+        return Text("".join("\0" if lost else c for c, lost in zip(payload.text, gone, strict=True)))
     if isinstance(payload, Twist):
         return Twist(_not_finite(payload.linear, share, random), _not_finite(payload.angular, share, random))
-    if isinstance(payload, Pose):
-        return replace(payload, position=_not_finite(payload.position, share, random))
-    return replace(payload, values=_not_finite(payload.values, share, random))
+    name, given = _VALUES.get(type(payload), "values"), cast("Any", payload)
+    spoiled: Payload = replace(given, **{name: _not_finite(getattr(payload, name), share, random)})
+    return spoiled
 
 
 def _not_finite(values: NDArray[_F], share: float, random: np.random.Generator) -> NDArray[_F]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from edge.runtime.bundle import Bundle
 from edge.runtime.errors import ConfigError, RunError, first_line
-from edge.runtime.fusion import Fusion, complete_rig, sound_windows_ns
+from edge.runtime.fusion import Fusion, complete_rig, series_steps, sound_windows_ns
 from edge.runtime.live.callbacks import CallbackThread
 from edge.runtime.live.clock import HostClock
 from edge.runtime.live.engine_guard import EngineGuard
@@ -110,8 +110,8 @@ class Runtime:
         self._closed = self._is_iterated = False
         self._failure: BaseException | None = None
         self._told = False
-        windows_ns = sound_windows_ns(fusion.model_io)
-        self._sync = LiveSynchronizer(self._rig, self._streams, windows_ns, depth=depth, clock=clock)
+        windows_ns, steps = sound_windows_ns(fusion.model_io), series_steps(fusion.model_io)
+        self._sync = LiveSynchronizer(self._rig, self._streams, windows_ns, steps, depth=depth, clock=clock)
         self._on_thread = on_thread
         self._thread = threading.Thread(target=self._work, name="edge-inference", daemon=True)
         self._thread.start()

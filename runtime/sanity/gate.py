@@ -5,6 +5,7 @@ They count as missing and are counted by reason. The limits are each stream's in
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,14 +14,16 @@ import numpy as np
 from edge.runtime import _core
 from edge.runtime.preprocess.motion import motion_refusal
 from edge.runtime.rig import MOTION_KINDS
-from edge.runtime.sample import AudioChunk, Image, PointCloud, Reading
+from edge.runtime.sample import AudioChunk, Image, PointCloud, Reading, Text
 from edge.runtime.sanity.content_watch import RepeatWatch, SoundWatch, StuckWatch
 
 if TYPE_CHECKING:
     from edge.runtime.rig import Rig, Stream
     from edge.runtime.sample import Sample
 
-REASONS = ("wrong_kind", "wrong_size", "empty", "not_finite", "frozen", "silent", "clipped", "stuck")
+REASONS = ("wrong_kind", "wrong_size", "empty", "not_finite", "unreadable", "frozen", "silent", "clipped", "stuck")
+# What no writer means: the control characters but tab, line feed and carriage return, and halves of surrogate pairs.
+_UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class SanityGate:
@@ -40,10 +43,11 @@ class SanityGate:
     def refusal(self, sample: Sample) -> str:
         """Why a sample cannot be used, as a short reason for counting; empty where it can.
 
-        `wrong_kind`: no payload of the stream's kind. `wrong_size`: another resolution, rate or layout than the rig's.
-        `empty`: a black image, a sweep without a return, no sound. `not_finite`: sound or values that are no numbers.
-        `frozen`: the same content under new stamps. `silent`, `clipped`: sound without, or beyond, any level.
-        `stuck`: values that never change.
+        `wrong_kind`: no payload of the stream's kind. `wrong_size`: another resolution, rate or layout than the rig's,
+        or a longer text. `empty`: a black image, a sweep without a return, no sound, no word. `not_finite`: sound or
+        values that are no numbers. `unreadable`: text with control characters, or that has no UTF-8. `frozen`: the
+        same content under new stamps. `silent`, `clipped`: sound without, or beyond, any level. `stuck`: values or
+        words that never change.
 
         Raises:
             RigError: The rig has no such stream.
@@ -62,11 +66,12 @@ class _Check(Protocol):
 def _check_of(stream: Stream) -> _Check:
     if stream.kind in MOTION_KINDS:
         return _MotionCheck(stream)
-    kinds: dict[str, type[_CameraCheck | _LidarCheck | _AudioCheck | _TableCheck]] = {
+    kinds: dict[str, type[_CameraCheck | _LidarCheck | _AudioCheck | _TableCheck | _TextCheck]] = {
         "camera": _CameraCheck,
         "lidar": _LidarCheck,
         "audio": _AudioCheck,
         "table": _TableCheck,
+        "text": _TextCheck,
     }
     return kinds[stream.kind](stream)
 
@@ -168,3 +173,25 @@ class _TableCheck:
         if not np.isfinite(values).all():
             return "not_finite"
         return "stuck" if self._watch.is_stuck(values.tobytes(), sample.arrival_ns) else ""
+
+
+class _TextCheck:
+    def __init__(self, stream: Stream) -> None:
+        self._most_bytes = stream.max_text_bytes
+        self._watch = StuckWatch(stream.sanity.stuck_after_s)
+
+    def refusal(self, sample: Sample) -> str:
+        payload = sample.payload
+        if not isinstance(payload, Text) or not isinstance(payload.text, str):
+            return "wrong_kind"
+        text = payload.text
+        if len(text) > self._most_bytes:  # no character has less than a byte
+            return "wrong_size"
+        if _UNREADABLE.search(text):
+            return "unreadable"
+        if not text.strip():
+            return "empty"
+        content = text.encode()
+        if len(content) > self._most_bytes:
+            return "wrong_size"
+        return "stuck" if self._watch.is_stuck(content, sample.arrival_ns) else ""

@@ -27,7 +27,8 @@ class SanityLimits(BaseModel):
         clipped_share: Audio: share of the samples at full scale in the last `clipped_window_s` at which it is useless.
         clipped_window_s: Length of that window.
         full_scale: Magnitude from which a sample counts as full scale.
-        stuck_after_s: Tables: the values have not changed for longer than this, while new ones kept coming.
+        stuck_after_s: Tables and text: the values, or the words, have not changed for longer than this, while new ones
+            kept coming.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

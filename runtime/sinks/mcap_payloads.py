@@ -12,7 +12,7 @@ import numpy as np
 from edge.runtime.capabilities import require_module
 from edge.runtime.clock import NS_PER_S
 from edge.runtime.mcap_layout import ARRAY_SCHEMA, EXACT_SOUND, PIXELS_KEY, PLAYABLE_SOUND, READING_SCHEMA, TOPIC_OF
-from edge.runtime.sample import AudioChunk, Image, PointCloud, Reading
+from edge.runtime.sample import AudioChunk, Image, PointCloud, Reading, Text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,6 +82,8 @@ def encode_sample(sample: Sample, jpeg_quality: int | None = None) -> Message:
         return Message(TOPIC_OF["AudioChunk"], "foxglove.RawAudio", _audio(stamp_ns, payload, sound, EXACT_SOUND))
     if isinstance(payload, Reading) and _is_regular_reading(payload):
         return _reading(stamp_ns, payload)
+    if isinstance(payload, Text) and _is_regular_text(payload):
+        return _log(sample.stream, stamp_ns, payload)
     return _arrays(stamp_ns, payload)
 
 
@@ -113,6 +115,11 @@ def _is_regular_cloud(cloud: PointCloud) -> bool:
 def _is_regular_reading(reading: Reading) -> bool:
     fields = reading.fields
     return _is_array(reading.values, 1) and len(fields) == len(reading.values) == len(set(fields))
+
+
+def _is_regular_text(text: Text) -> bool:
+    """Halves of surrogate pairs, which a faulty decoder leaves, have no UTF-8."""
+    return isinstance(text.text, str) and not any("\ud800" <= c <= "\udfff" for c in text.text)
 
 
 def _raw_image(stream: str, stamp_ns: int, image: Image, _quality: int) -> Message:
@@ -178,6 +185,12 @@ def _reading(stamp_ns: int, reading: Reading) -> Message:
     return Message(TOPIC_OF["Reading"], READING_SCHEMA, compact_json(content))
 
 
+def _log(stream: str, stamp_ns: int, text: Text) -> Message:
+    kind = foxglove_class("Log")
+    message = kind(timestamp=timestamp(stamp_ns), level=kind.Level.Value("INFO"), message=text.text, name=stream)
+    return Message(TOPIC_OF["Text"], "foxglove.Log", serialized(message))
+
+
 def _arrays(stamp_ns: int, payload: Payload) -> Message:
     names = payload.__dataclass_fields__
     values = {name: getattr(payload, name) for name in names}
@@ -188,7 +201,8 @@ def _arrays(stamp_ns: int, payload: Payload) -> Message:
         "arrays": [{"name": name, **packed} for name, packed in arrays.items()],
         "attributes": {name: v for name, v in values.items() if name not in arrays},
     }
-    return Message("other", ARRAY_SCHEMA, compact_json(content))
+    # In ASCII, because text that has no UTF-8 is among what no other schema holds.
+    return Message("other", ARRAY_SCHEMA, json.dumps(content, separators=(",", ":"), allow_nan=False).encode())
 
 
 def _packed(array: NDArray[Any]) -> dict[str, Any]:

@@ -14,7 +14,18 @@ from edge.runtime.capabilities import require_module
 from edge.runtime.clock import NS_PER_S
 from edge.runtime.errors import SampleError, first_line
 from edge.runtime.mcap_layout import ARRAY_SCHEMA, EXACT_SOUND, PIXELS_KEY, PLAYABLE_SOUND, READING_SCHEMA
-from edge.runtime.sample import AudioChunk, Image, Payload, PixelFormat, PointCloud, Pose, Reading, Twist
+from edge.runtime.sample import (
+    AudioChunk,
+    Image,
+    Payload,
+    PixelFormat,
+    PointCloud,
+    Pose,
+    Reading,
+    Series,
+    Text,
+    Twist,
+)
 from edge.runtime.sources.mcap_images import compressed_image, raw_image
 from edge.runtime.sources.point_fields import PointField, PointLayout, PointReader
 
@@ -32,9 +43,10 @@ FOXGLOVE_KINDS = {
     "foxglove.CompressedImage": "camera",
     "foxglove.PointCloud": "lidar",
     "foxglove.RawAudio": "audio",
+    "foxglove.Log": "text",
 }
 _NUMERIC = {1: "u1", 2: "i1", 3: "u2", 4: "i2", 5: "u4", 6: "i4", 7: "f4", 8: "f8"}
-_PAYLOADS: dict[str, Any] = {c.__name__: c for c in (Image, PointCloud, AudioChunk, Reading, Twist, Pose)}
+_PAYLOADS: dict[str, Any] = {c.__name__: c for c in (Image, PointCloud, AudioChunk, Reading, Series, Text, Twist, Pose)}
 _OWN_COLUMNS = {16: 4, 20: 5}  # bytes a point -> float32 values
 _SENT = "the message is malformed: record it again, or leave the topic out"
 _NO_NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -78,6 +90,7 @@ def foxglove_decoder(channel: Channel, notes: list[str]) -> Decode:
         "CompressedImage": lambda m: compressed_image(m.format, m.data, wanted),
         "PointCloud": lambda m: _cloud(m, reader),
         "RawAudio": _sound,
+        "Log": lambda m: Text(m.message),
     }
     payload = payloads[name]
 

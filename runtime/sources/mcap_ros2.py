@@ -11,7 +11,7 @@ from edge.runtime.capabilities import require_module
 from edge.runtime.clock import NS_PER_S
 from edge.runtime.errors import SampleError, first_line
 from edge.runtime.mcap_layout import PLAYABLE_SOUND
-from edge.runtime.sample import Pose, Twist
+from edge.runtime.sample import Pose, Text, Twist
 from edge.runtime.sources.mcap_foxglove import sound
 from edge.runtime.sources.mcap_images import compressed_image, raw_image
 from edge.runtime.sources.point_fields import PointField, PointLayout, PointReader
@@ -32,6 +32,7 @@ ROS2_KINDS = {
     "sensor_msgs/PointCloud2": ("lidar",),
     "audio_common_msgs/AudioDataStamped": ("audio",),
     "audio_common_msgs/AudioData": ("audio",),
+    "std_msgs/String": ("text",),
     "geometry_msgs/TwistStamped": ("twist",),
     "geometry_msgs/TwistWithCovarianceStamped": ("twist",),
     "geometry_msgs/PoseStamped": ("pose",),
@@ -112,6 +113,7 @@ def ros2_decoder(
         "sensor_msgs/PointCloud2": lambda m, stamp_ns: _cloud(m, stamp_ns, reader),
         "audio_common_msgs/AudioDataStamped": lambda m, _: _sound(m.audio.data, known),
         "audio_common_msgs/AudioData": lambda m, _: _sound(m.data, known),
+        "std_msgs/String": lambda m, _: Text(m.data),
     }
     motions: dict[str, Callable[[Any, int], Payload]] = {"twist": _twist, "pose": _pose}
     payload = payloads.get(name) or motions[kind]

@@ -21,7 +21,8 @@ from edge.runtime.sample import Sample
 from edge.runtime.synchronize.messages import matched_set, stream_health
 from edge.runtime.synchronize.policies import Anchored, Exact, Latest, Optimal, Policy, configured
 from edge.runtime.synchronize.rig_streams import streams_of
-from edge.runtime.synchronize.synced import is_usable_sound, message_duration_ns, synced_set
+from edge.runtime.synchronize.series import histories_of, history_room
+from edge.runtime.synchronize.synced import is_usable, message_duration_ns, synced_set
 from edge.runtime.synchronize.tally import OVERRUN, UNUSABLE, clock_counts, drop_counts
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from edge.runtime.sample import Payload
     from edge.runtime.synchronize.messages import StreamHealth
     from edge.runtime.synchronize.rig_streams import RigStreams
+    from edge.runtime.synchronize.series import ReadingHistory
     from edge.runtime.synchronize.synced import SyncedSet
 
 PolicyName: TypeAlias = Literal["anchored", "exact", "optimal", "latest"]
@@ -54,7 +56,7 @@ class LiveMemory(NamedTuple):
 
     Attributes:
         bytes: Rings, frame slots, histories and sets together; payloads are adopted and not in it.
-        frames: By stream, how many payloads it keeps alive at most.
+        frames: By stream, how many payloads it keeps alive at most, those for series among them.
         in_set: By stream, how many of them one set may name.
     """
 
@@ -67,6 +69,7 @@ class _Lane(NamedTuple):
     position: int
     is_sound: bool
     numbers: count[int]
+    history: ReadingHistory | None
 
 
 class LiveSynchronizer:
@@ -80,6 +83,7 @@ class LiveSynchronizer:
         rig: Rates, clocks, policies, the anchor and the budget.
         streams: Those that will be pushed; others are ignored. The anchor may be absent.
         window_ns: Length of the window of each audio stream.
+        steps: Readings of a series, of each table stream that is read as such.
         policy: `anchored` alone cuts windows; with another, sound is matched chunk by chunk.
         depth: Sets that may wait to be taken.
         overflow: Which set is dropped, and counted, when more come: the `oldest` or the `newest`.
@@ -88,7 +92,8 @@ class LiveSynchronizer:
 
     Raises:
         RigError: The rig lacks a stream.
-        ConfigError: Its numbers contradict each other, or a window was asked of a policy that cuts none.
+        ConfigError: Its numbers contradict each other, a window was asked of a policy that cuts none, or a series of
+            a stream that is no table.
     """
 
     def __init__(
@@ -96,6 +101,7 @@ class LiveSynchronizer:
         rig: Rig,
         streams: Iterable[str],
         window_ns: Mapping[str, int],
+        steps: Mapping[str, int] | None = None,
         *,
         policy: PolicyName = "anchored",
         depth: int = 1,
@@ -105,8 +111,9 @@ class LiveSynchronizer:
     ) -> None:
         announced = tuple(streams)
         self._streams = _streams_for(policy, rig, announced, window_ns)
+        self._histories = histories_of(rig, announced, steps or {}, depth)
         self._lanes = {
-            name: _Lane(i, spec.window_ns > 0, count())
+            name: _Lane(i, spec.window_ns > 0, count(), self._histories.get(name))
             for i, (name, spec) in enumerate(zip(self._streams.names, self._streams.specs, strict=True))
             if name in announced
         }
@@ -124,6 +131,7 @@ class LiveSynchronizer:
         rig: Rig,
         streams: Iterable[str],
         window_ns: Mapping[str, int],
+        steps: Mapping[str, int] | None = None,
         *,
         policy: PolicyName = "anchored",
         depth: int = 1,
@@ -133,8 +141,10 @@ class LiveSynchronizer:
         chosen = _streams_for(policy, rig, tuple(streams), window_ns)
         core, rings = _POLICIES[policy](chosen).core, _rings(chosen, ring)
         size, frames, in_set = configured(lambda: _core.live_memory(core, rings, depth), _SIZES)
-        names = chosen.names
-        return LiveMemory(size, dict(zip(names, frames, strict=True)), dict(zip(names, in_set, strict=True)))
+        names, asked = chosen.names, steps or {}
+        kept = dict(zip(names, frames, strict=True))
+        kept |= {name: kept[name] + history_room(rig, name, asked[name], depth) for name in names if name in asked}
+        return LiveMemory(size, kept, dict(zip(names, in_set, strict=True)))
 
     @overload
     def push(self, sample: Sample, /) -> bool: ...
@@ -169,12 +179,12 @@ class LiveSynchronizer:
         lane = self._lanes.get(sample.stream)
         if lane is None:
             return False
-        duration_ns = 0
-        if lane.is_sound:
-            if not is_usable_sound(sample):
-                self._unusual[f"{sample.stream}:{UNUSABLE}"] += 1
-                return False
-            duration_ns = message_duration_ns(sample)
+        if not is_usable(sample, sound=lane.is_sound, series=lane.history is not None):
+            self._unusual[f"{sample.stream}:{UNUSABLE}"] += 1
+            return False
+        duration_ns = message_duration_ns(sample) if lane.is_sound else 0
+        if lane.history is not None:
+            lane.history.add(sample)
         try:
             # With the interpreter's lock, held for the microsecond that this takes: see `push` in bind_live.cpp.
             result = self._push(lane.position, sample.stamp_ns, sample.arrival_ns, sample.seq, duration_ns, sample)
@@ -200,7 +210,7 @@ class LiveSynchronizer:
         if taken is None:
             return None
         fields, samples = taken
-        one = synced_set(matched_set(fields), self._streams, cast("list[Sample]", samples).__getitem__)
+        one = synced_set(matched_set(fields), self._streams, cast("list[Sample]", samples).__getitem__, self._histories)
         self._unusual.update(f"{name}:concealed" for name in one.concealed_ms)
         return one
 
@@ -272,7 +282,7 @@ class LiveSynchronizer:
 
     @property
     def held_samples(self) -> int:
-        """How many samples are kept alive."""
+        """How many samples are kept alive; readings of past sets for a series aside."""
         return sum(self._core.frames_in_use(i) for i in range(len(self._streams.names)))
 
     def health(self, stream: str) -> StreamHealth:

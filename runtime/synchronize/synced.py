@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge.runtime.clock import NS_PER_MS
-from edge.runtime.sample import AudioChunk
+from edge.runtime.sample import AudioChunk, Reading
 from edge.runtime.synchronize.messages import Presence
+from edge.runtime.synchronize.series import GAP, INCOMPLETE
 from edge.runtime.synchronize.sound import StampedChunk, chunk_duration_ns, cut_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from edge.runtime.sample import Sample
     from edge.runtime.synchronize.messages import MatchedSet, Member
+    from edge.runtime.synchronize.policies import StreamSpec
     from edge.runtime.synchronize.rig_streams import RigStreams
+    from edge.runtime.synchronize.series import ReadingHistory
 
-INCOMPLETE = "incomplete"
 MISSING = {
     Presence.NEVER_SEEN: "never seen",
     Presence.SILENT: "silent",
     Presence.REMAPPING: "clock step",
     Presence.TOO_FAR: "late",
-    Presence.GAP: "gap",
+    Presence.GAP: GAP,
     Presence.SHORT: INCOMPLETE,
 }
 
@@ -35,14 +37,16 @@ class SyncedSet:
     Attributes:
         seq: Running number.
         stamp_ns: The anchor's stamp in host time, or the predicted one.
-        samples: By stream; of sound the window that ends at `stamp_ns`.
+        samples: By stream; of sound the window that ends at `stamp_ns`, of a table that is read as series the last
+            readings up to the one that was matched.
         stamps_ns: What each sample stands for in host time; of a window its end.
         held: Streams that gave an old sample again.
-        missing: Streams that gave none, and why: never seen, silent, late, clock step; of sound also gap, incomplete.
+        missing: Streams that gave none, and why: never seen, silent, late, clock step; of sound and series also gap,
+            incomplete.
         emitted_ns: When the set was complete, or its deadline came.
         spread_ms: From the oldest to the newest of `stamps_ns`.
         predicted: Whether the anchor was silent and its stamp is where it should have been.
-        concealed_ms: Of each window with holes, how much of it is silence in place of lost sound.
+        concealed_ms: Of each window and series with holes, how much of it stands in place of what was lost.
     """
 
     seq: int
@@ -68,13 +72,24 @@ def is_usable_sound(sample: Sample) -> bool:
     return isinstance(sample.payload, AudioChunk) and sample.payload.rate_hz > 0
 
 
-def synced_set(matched: MatchedSet, streams: RigStreams, sample_of: Callable[[int], Sample]) -> SyncedSet:
-    """Puts the samples in the place of their handles and cuts the windows of sound.
+def is_usable(sample: Sample, *, sound: bool, series: bool) -> bool:
+    """Whether windows, or series, can be made of it where they are asked for."""
+    return (not sound or is_usable_sound(sample)) and (not series or isinstance(sample.payload, Reading))
+
+
+def synced_set(
+    matched: MatchedSet,
+    streams: RigStreams,
+    sample_of: Callable[[int], Sample],
+    histories: Mapping[str, ReadingHistory],
+) -> SyncedSet:
+    """Puts the samples in the place of their handles, cuts the windows of sound and joins the series.
 
     Args:
         matched: What the core gave.
         streams: Names and windows of its members.
         sample_of: The sample of a handle.
+        histories: Of the streams that are read as series.
     """
     samples: dict[str, Sample] = {}
     stamps_ns: dict[str, int] = {}
@@ -82,20 +97,13 @@ def synced_set(matched: MatchedSet, streams: RigStreams, sample_of: Callable[[in
     missing: dict[str, str] = {}
     concealed: dict[str, float] = {}
     for name, spec, member in zip(streams.names, streams.specs, matched.members, strict=True):
-        if not member.present:
-            missing[name] = MISSING[member.presence]
+        found = _found(member, spec, sample_of, histories.get(name), matched.emitted_ns)
+        if isinstance(found, str):
+            missing[name] = found
             continue
-        if spec.window_ns:
-            window = _window(member, spec.window_ns, spec.conceal_ns, sample_of)
-            if window is None:
-                missing[name] = INCOMPLETE
-                continue
-            samples[name], silent_ns = window
-            if silent_ns:
-                concealed[name] = silent_ns / NS_PER_MS
-        else:
-            samples[name] = _in_epoch(sample_of(member.handles[0]), member.epoch)
-        stamps_ns[name] = member.stamp_ns
+        samples[name], stamps_ns[name] = found.sample, member.stamp_ns
+        if found.concealed_ns:
+            concealed[name] = found.concealed_ns / NS_PER_MS
         if member.presence is Presence.HELD:
             held.append(name)
     spread_ns = max(stamps_ns.values()) - min(stamps_ns.values()) if stamps_ns else 0
@@ -111,6 +119,33 @@ def synced_set(matched: MatchedSet, streams: RigStreams, sample_of: Callable[[in
         matched.predicted,
         concealed,
     )
+
+
+class _Found(NamedTuple):
+    sample: Sample
+    concealed_ns: int = 0
+
+
+def _found(
+    member: Member,
+    spec: StreamSpec,
+    sample_of: Callable[[int], Sample],
+    history: ReadingHistory | None,
+    emitted_ns: int,
+) -> _Found | str:
+    """The member's sample; or why it is missing."""
+    if not member.present:
+        return MISSING[member.presence]
+    if spec.window_ns:
+        window = _window(member, spec.window_ns, spec.conceal_ns, sample_of)
+        return INCOMPLETE if window is None else _Found(*window)
+    sample = sample_of(member.handles[0])
+    if history is None:
+        return _Found(_in_epoch(sample, member.epoch))
+    series = history.until(sample, member.stamp_ns, member.epoch, emitted_ns)
+    if isinstance(series, str):
+        return series
+    return _Found(replace(sample, payload=series.payload, epoch=member.epoch), series.concealed_ns)
 
 
 def _window(

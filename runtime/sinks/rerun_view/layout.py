@@ -23,17 +23,23 @@ def sound_path(stream: str) -> str:
     return f"sounds/{escaped(stream)}"
 
 
+def text_path(stream: str) -> str:
+    """Of what a stream of text said last."""
+    return f"texts/{escaped(stream)}"
+
+
 def escaped(name: str) -> str:
     """A stream's name as a part of an entity's path."""
     text: str = require_module("rerun").escape_entity_path_part(name)
     return text
 
 
-def first_layout(cameras: Sequence[str], sounds: Sequence[str]) -> Any:
-    """The blueprint: pictures and spectrograms to the left, figures over time to the right."""
+def first_layout(cameras: Sequence[str], sounds: Sequence[str], texts: Sequence[str] = ()) -> Any:
+    """The blueprint: pictures, spectrograms and texts to the left, figures over time to the right."""
     blueprint = require_module("rerun.blueprint")
     pictures = [blueprint.Spatial2DView(origin=camera_path(name), name=name) for name in cameras]
     pictures += [blueprint.Spatial2DView(origin=sound_path(name), name=name) for name in sounds]
+    pictures += [blueprint.TextDocumentView(origin=text_path(name), name=name) for name in texts]
     figures = [
         blueprint.TimeSeriesView(origin=LATENCY, name="latency, ms"),
         blueprint.TimeSeriesView(origin=AGE, name="age, ms"),

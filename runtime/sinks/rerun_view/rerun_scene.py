@@ -11,7 +11,7 @@ from edge.runtime.health import LEVELS
 from edge.runtime.model_io import GridOutput, LidarViewInput, LogMelInput
 from edge.runtime.preprocess.lidar_view import PointProjector
 from edge.runtime.preprocess.logmel import LogMel
-from edge.runtime.sample import AudioChunk, Image, PointCloud
+from edge.runtime.sample import AudioChunk, Image, PointCloud, Text
 from edge.runtime.sinks.rerun_view import layout
 from edge.runtime.sinks.rerun_view.colour_ramps import depth_colours, sound_colours
 
@@ -55,9 +55,10 @@ class RerunScene:
         self._first_ns: int | None = None
         self._told: tuple[str, ...] = ()
         self._shown = {name: layout.sound_path(name) for name in self._sounds}
-        cameras = [name for name in model_io.modalities if name in rig.streams and rig.stream(name).kind == "camera"]
+        cameras, texts = (_read_streams(rig, model_io, kind) for kind in ("camera", "text"))
         self._shown |= {name: layout.camera_path(name) for name in cameras}
-        self._stream.send_blueprint(layout.first_layout(cameras, list(self._sounds)))
+        self._shown |= {name: layout.text_path(name) for name in texts}
+        self._stream.send_blueprint(layout.first_layout(cameras, list(self._sounds), texts))
 
     def draw(self, moment: Moment) -> None:
         """Draws everything of a moment, and waits until it was handed on: what piles up is the view's to drop."""
@@ -96,6 +97,8 @@ class RerunScene:
             logmel = self._sounds[name]
             window = payload.samples[..., payload.samples.shape[-1] - logmel.window_samples :]
             self._log(layout.sound_path(name), self._rerun.Image(sound_colours(logmel.features(window))))
+        elif isinstance(payload, Text):
+            self._log(layout.text_path(name), self._rerun.TextDocument(payload.text))
 
     def _draw_points(self, inference: Inference) -> None:
         """Over each camera that the model sees a lidar in; nothing where the lidar is missing."""
@@ -149,6 +152,10 @@ class RerunScene:
         if told[2:] != self._told[2:]:
             self._log(layout.HEARD, self._rerun.TextLog(", ".join(heard) or "no event"))
         self._told = told
+
+
+def _read_streams(rig: Rig, model_io: ModelIO, kind: str) -> list[str]:
+    return [name for name in model_io.modalities if name in rig.streams and rig.stream(name).kind == kind]
 
 
 def _projectors(rig: Rig, model_io: ModelIO) -> dict[tuple[str, str], PointProjector]:

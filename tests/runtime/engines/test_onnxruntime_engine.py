@@ -11,6 +11,7 @@ from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine, choose_dialect, 
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import BundleError, ModelError
 from edge.runtime.model_io import ModelIO
+from tests.runtime.text_bundle import text_feeds, text_graph, text_io
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +58,15 @@ def test_bad_inputs_name_the_tensor(
     harm(feed)
     with pytest.raises(ModelError, match=message):
         OnnxRuntimeEngine(small_graph).run(feed)
+
+
+def test_ids_of_another_type_than_io_yaml_makes_are_refused() -> None:
+    OnnxRuntimeEngine(text_graph(), model_io=text_io()).run(text_feeds()[0])
+    for element, told in (("INT32", "int32"), ("FLOAT", "float32")):
+        with pytest.raises(ModelError, match=f"'ids' is {told} in the graph, but io.yaml makes int64"):
+            OnnxRuntimeEngine(text_graph(element), model_io=text_io())
+    with pytest.raises(ModelError, match=r"tensor 'ids' is float32 \[1, 8\], the model takes int64 \[1, 8\]"):
+        OnnxRuntimeEngine(text_graph()).run({**text_feeds()[0], "ids": np.zeros((1, 8), np.float32)})
 
 
 @pytest.mark.parametrize("graph", [b"", b"no onnx at all", b"\x08\x0a" * 50])

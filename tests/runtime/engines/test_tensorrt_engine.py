@@ -156,6 +156,7 @@ def test_what_cannot_be_recorded_runs_without_a_graph(version: str, caplog: pyte
         ("INT8", np.int8, np.int8),
         ("UINT8", np.uint8, np.uint8),
         ("INT32", np.int32, np.int32),
+        ("INT32", np.int64, np.int32),
         ("INT64", np.int64, np.int64),
         ("BOOL", np.bool_, np.bool_),
     ],
@@ -219,7 +220,7 @@ def test_an_engine_that_does_not_fit_io_yaml_is_refused(
     assert board.cuda.leaks() == {}
 
 
-def test_an_engine_with_integer_inputs_does_not_fit_the_pipeline(board: SimulatedBoard) -> None:
+def test_an_engine_of_other_types_than_the_pipeline_makes_does_not_fit(board: SimulatedBoard) -> None:
     described = ModelIO.model_validate(
         {
             "schema": 1,
@@ -238,8 +239,30 @@ def test_an_engine_with_integer_inputs_does_not_fit_the_pipeline(board: Simulate
         }
     )
     board.open(make_plan(scaling_graph("FLOAT16")), model_io=described).close()
-    with pytest.raises(ModelError, match=r"'x' is int64 in the engine, and io\.yaml makes float32"):
+    with pytest.raises(ModelError, match=r"'x' is int64 in the graph, but io\.yaml makes float32"):
         board.open(make_plan(scaling_graph("INT64")), model_io=described)
+    tokens = {
+        "feature": "tokens",
+        "tensor": "x",
+        "stream": "s",
+        "shape": SCALED_SHAPE,
+        "tokenizer": "t",
+        "vocabulary": 9,
+    }
+    read = ModelIO.model_validate({**described.model_dump(by_alias=True), "inputs": [tokens]})
+    for element in ("INT64", "INT32"):  # what an older TensorRT makes of INT64
+        board.open(make_plan(scaling_graph(element)), model_io=read).close()
+    with pytest.raises(ModelError, match=r"'x' is float32 in the graph, but io\.yaml makes int64"):
+        board.open(make_plan(scaling_graph("FLOAT16")), model_io=read)
+
+
+def test_ids_beyond_those_of_int32_are_refused_and_never_wrapped(board: SimulatedBoard) -> None:
+    with board.open(make_plan(scaling_graph("INT32"))) as engine:
+        largest = np.full(SCALED_SHAPE, 2**31 - 1, np.int64)
+        engine.run({"x": largest})
+        for wrong in (largest + 1, -largest - 2):
+            with pytest.raises(ModelError, match="tensor 'x' holds values beyond those of INT32"):
+                engine.run({"x": wrong})
 
 
 def test_a_shape_is_chosen_inside_of_the_engines_range(board: SimulatedBoard) -> None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from edge.runtime.errors import RigError
 from edge.runtime.rig import Intrinsics, Rig, Stream
-from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud, Reading, Sample
+from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud, Reading, Sample, Series, Text
 from edge.runtime.sanity.gate import REASONS, SanityGate
 from edge.runtime.sanity.limits import SanityLimits
 from edge.runtime.simulate.rig import street_rig
@@ -30,9 +30,13 @@ LAMP[77, 33, 1] = 3
 
 
 def rig_with(**limits: Any) -> Rig:
-    """The street's rig and a thermometer, all with the same limits."""
+    """The street's rig, a thermometer and a log, all with the same limits."""
     street = street_rig()
-    streams = {**street.streams, "room": Stream(kind="table", rate_hz=1, fields=("t",))}
+    streams = {
+        **street.streams,
+        "room": Stream(kind="table", rate_hz=1, fields=("t",)),
+        "log": Stream(kind="text", rate_hz=1, max_text_bytes=20),
+    }
     update = {"sanity": SanityLimits(**limits), "channels": 4, "max_points": 262_144}
     return street.model_copy(update={"streams": {n: s.model_copy(update=update) for n, s in streams.items()}})
 
@@ -74,6 +78,20 @@ def rig_with(**limits: Any) -> Rig:
         ("room", Reading(np.array([1, 2], np.float32), ("t", "u")), "wrong_size"),
         ("room", Reading(np.array([], np.float32), ()), "empty"),
         ("room", AudioChunk(SOUND, RATE_HZ), "wrong_kind"),
+        ("room", Series(np.ones((2, 1), np.float32), ("t",)), "wrong_kind"),  # sources give single readings
+        ("log", Text("door open"), ""),
+        ("log", Text("Tür\toffen\r\n"), ""),
+        ("log", Text("\U0001f6aa" * 5), ""),  # 20 bytes
+        ("log", Text("\U0001f6aa" * 5 + "!"), "wrong_size"),
+        ("log", Text("d" * 21), "wrong_size"),
+        ("log", Text(""), "empty"),
+        ("log", Text(" \n\t \u3000"), "empty"),
+        ("log", Text("door\0open"), "unreadable"),
+        ("log", Text("\x1b[2Jdoor"), "unreadable"),
+        ("log", Text("door\x85"), "unreadable"),
+        ("log", Text("door\udc80"), "unreadable"),
+        ("log", Text(b"door"), "wrong_kind"),  # type: ignore[arg-type]
+        ("log", Reading(np.array([1], np.float32), ("t",)), "wrong_kind"),
     ],
 )
 def test_reason(stream: str, payload: Payload, reason: str) -> None:
@@ -265,3 +283,10 @@ def test_a_recorded_frame_at_full_size_that_stays_is_frozen() -> None:
     rig = Rig(schema=1, anchor="camera", streams={"camera": Stream(kind="camera", rate_hz=10, intrinsics=lens)})
     frame = Image(np.random.default_rng(0).integers(0, 255, (375, 1242, 3), dtype=np.uint8))
     assert reasons_of("camera", [frame] * 7, rig) == [""] * 6 + ["frozen"]
+
+
+def test_a_log_that_says_one_thing_for_too_long_is_stuck() -> None:
+    gate = SanityGate(rig_with(stuck_after_s=2.0))
+    said = ["a", "a", "a", "a", "b", "b"]
+    found = [gate.refusal(Sample("log", k * S, k * S, k, Text(text))) for k, text in enumerate(said)]
+    assert found == ["", "", "", "stuck", "", ""]

@@ -20,7 +20,7 @@ from edge.runtime.errors import ConfigError, SampleError
 from edge.runtime.mcap_layout import RECORDING, RESULT_SCHEMA, RIG_NAME, json_schema
 from edge.runtime.result import Decoded, Detection, Event, FusedResult
 from edge.runtime.rig import Rig
-from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud, Pose, Reading, Sample, Twist
+from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud, Pose, Reading, Sample, Text, Twist
 from edge.runtime.simulate.rig import street_rig
 from edge.runtime.sinks.mcap_recorder import McapRecorder
 from edge.runtime.sinks.mcap_scene import quaternion
@@ -35,6 +35,7 @@ KINDS: dict[type, str] = {
     PointCloud: "lidar",
     AudioChunk: "audio",
     Reading: "weather",
+    Text: "log",
     Twist: "wheels",
     Pose: "odometry",
 }
@@ -43,6 +44,7 @@ KINDS: dict[type, str] = {
 def rig_with_table() -> Rig:
     raw = street_rig().model_dump(by_alias=True)
     raw["streams"]["weather"] = {"kind": "table", "rate_hz": 1.0, "fields": ["rain", "wind"]}
+    raw["streams"]["log"] = {"kind": "text", "rate_hz": 1.0}
     raw["streams"] |= {"wheels": {"kind": "twist", "rate_hz": 50.0}, "odometry": {"kind": "pose", "rate_hz": 20.0}}
     raw["deskew"] = {"motion": "wheels", "to": "camera"}
     return Rig.model_validate(raw)
@@ -116,6 +118,7 @@ def sounds(draw: st.DrawFn) -> AudioChunk:
 
 readings = hnp.arrays(np.float32, 2, elements=FLOATS).map(lambda v: Reading(v, ("rain", "wind")))
 twists = st.builds(Twist, *[hnp.arrays(np.float64, 3)] * 2)
+texts = st.builds(Text, st.text(max_size=30))
 poses = st.builds(Pose, hnp.arrays(np.float64, 3), hnp.arrays(np.float64, 4))
 # What faulty sensors give: other types, shapes and numbers of fields.
 garbage = st.sampled_from(
@@ -128,9 +131,10 @@ garbage = st.sampled_from(
         AudioChunk(np.ones((1, 4), np.int16), 8000),
         Reading(np.ones(3, np.float32), ("rain", "wind")),
         Reading(np.ones(2, np.float32), ("rain", "rain")),
+        Text("half of a pair: \ud83d"),
     ]
 )
-payloads = st.one_of(images(), clouds(), sounds(), readings, twists, poses, garbage)
+payloads = st.one_of(images(), clouds(), sounds(), readings, texts, twists, poses, garbage)
 stamps = st.integers(-(10**18), 2 * 10**18)
 
 

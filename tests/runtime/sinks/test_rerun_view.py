@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.packing.pack import pack_bundle
 from edge.runtime import capabilities
 from edge.runtime.bundle import Bundle
+from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from edge.runtime.errors import ConfigError, MissingDependencyError
 from edge.runtime.pipeline import Pipeline
 from edge.runtime.result import Decoded, Detection, Event
@@ -23,6 +25,7 @@ from edge.runtime.sinks.rerun_view.live_view import Moment
 from edge.runtime.sinks.rerun_view.output import ViewOutput, check_viewable
 from edge.runtime.sinks.rerun_view.rerun_scene import MOST_POINTS, RerunScene
 from tests.runtime.test_pipeline import ScriptedEngine, ScriptedSource
+from tests.runtime.text_bundle import SAID, PlantSource, text_contents, text_rig
 
 NO_DISPLAY: dict[str, str] = {}
 
@@ -136,6 +139,24 @@ def test_a_lost_camera_is_cleared_and_not_shown_as_new(bundle: Bundle, reader: A
     drawn = [blob for blob in camera["EncodedImage:blob"] if blob is not None]
     cleared = [one for one in camera["Clear:is_recursive"] if one is not None]
     assert (len(drawn), len(cleared)) == (len(found) - len(without), len(without))
+
+
+def test_text_is_shown_and_cleared_when_it_is_missing(reader: Any, tmp_path: Path) -> None:
+    bundle = pack_bundle(tmp_path / "bundle", text_contents())
+
+    def silenced(sample: Sample) -> Sample | None:
+        return None if sample.stream == "report" and sample.seq > 1 else sample
+
+    found: list[Moment] = []
+    engine = OnnxRuntimeEngine(bundle.graph("fp32"))
+    Pipeline(bundle, PlantSource(6, silenced), engine, on_fused=lambda i, r: found.append(Moment(i, r))).run()
+    without = [m for m in found if "report" not in m.inference.synced.samples]
+    assert without and len(without) < len(found)
+    saved(found, text_rig(), bundle, tmp_path / "view.rrd")
+    report = columns(reader, tmp_path / "view.rrd")["/texts/report"]
+    shown = [one[0] for one in report["TextDocument:text"] if one is not None]
+    assert set(shown) == set(SAID[:2]) and len(shown) == len(found) - len(without)
+    assert len([one for one in report["Clear:is_recursive"] if one is not None]) == len(without)
 
 
 @pytest.mark.parametrize(("layout", "shape"), [("bgr8", (8, 12, 3)), ("mono8", (8, 12))])

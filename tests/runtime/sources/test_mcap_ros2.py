@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from edge.runtime.errors import SourceError
-from edge.runtime.rig import Rig
-from edge.runtime.sample import AudioChunk, Image, PointCloud, Pose, Sample, Twist
+from edge.runtime.rig import Rig, Stream
+from edge.runtime.sample import AudioChunk, Image, PointCloud, Pose, Sample, Text, Twist
 from edge.runtime.simulate.rig import street_rig
 from edge.runtime.sources.mcap_source import McapSource, RecordingOptions
 
@@ -212,6 +212,15 @@ def test_sound(tmp_path: Path, stamped: bool) -> None:
     assert sample.payload.samples.tolist() == [[0, -1], [0.5, 0.25]]
     # Without a stamp of its own the sound ended when it was logged.
     assert sample.stamp_ns == (STAMP if stamped else STAMP + 7_000_000 - 2 * 10**9 // 16_000)
+
+
+def test_a_string_is_text_that_was_written_when_it_was_logged(tmp_path: Path) -> None:
+    streams = {**street_rig().streams, "report": Stream(kind="text", rate_hz=1)}
+    rig = street_rig().model_copy(update={"streams": streams})
+    path = bag(tmp_path / "bag", {"/report": T["std_msgs/msg/String"](data="pump is loud")})
+    (sample,) = opened(path, rig).samples()
+    assert isinstance(sample.payload, Text) and sample.payload.text == "pump is loud"
+    assert (sample.stream, sample.stamp_ns) == ("report", sample.arrival_ns)
 
 
 def moving_rig(kind: str) -> Rig:

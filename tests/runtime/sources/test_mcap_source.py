@@ -11,7 +11,8 @@ import pytest
 
 from edge.runtime.errors import SourceError
 from edge.runtime.mcap_layout import RECORDING, RIG_NAME
-from edge.runtime.sample import AudioChunk, Image, PointCloud, Sample
+from edge.runtime.rig import Stream
+from edge.runtime.sample import AudioChunk, Image, PointCloud, Sample, Text
 from edge.runtime.simulate.rig import street_rig
 from edge.runtime.sinks.mcap_recorder import McapRecorder
 from edge.runtime.sources.mcap_source import McapSource, RecordingOptions
@@ -21,6 +22,7 @@ protobuf = pytest.importorskip("mcap_protobuf.writer")
 pytest.importorskip("foxglove_schemas_protobuf")
 
 from foxglove_schemas_protobuf.CompressedImage_pb2 import CompressedImage  # noqa: E402
+from foxglove_schemas_protobuf.Log_pb2 import Log  # noqa: E402
 from foxglove_schemas_protobuf.PackedElementField_pb2 import PackedElementField  # noqa: E402
 from foxglove_schemas_protobuf.PointCloud_pb2 import PointCloud as FoxgloveCloud  # noqa: E402
 from foxglove_schemas_protobuf.RawAudio_pb2 import RawAudio  # noqa: E402
@@ -82,6 +84,15 @@ def test_foxglove_messages_by_others(tmp_path: Path) -> None:
     assert isinstance(heard, AudioChunk)
     assert heard.samples.tolist() == [[0, 0.5]]
     assert not source.simulated
+
+
+def test_a_log_by_others_is_text(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "a.mcap", [("/log", Log(timestamp=NOW, message="pump is loud")), ("/c", cloud_message())])
+    streams = {**street_rig().streams, "report": Stream(kind="text", rate_hz=1)}
+    rig = street_rig().model_copy(update={"streams": streams})
+    text, _ = McapSource(path, RecordingOptions(rig=rig)).samples()
+    assert isinstance(text.payload, Text) and text.payload.text == "pump is loud"
+    assert (text.stream, text.stamp_ns, text.arrival_ns) == ("report", 17_000_000_005, 18_000_000_000)
 
 
 @pytest.mark.parametrize(
