@@ -53,6 +53,7 @@ class SampleSource:
         modalities: `[N, ...]` of each modality, in the order of the model's inputs.
         present: The input float32 `[N, modalities]`, last, that tells the model what is there; None where it has none.
         reference: Shape and dtype that the model wants of each tensor, where they are known.
+        available: float32 `[N, modalities]` of 0 and 1: what a sample has at all; None where every one has everything.
     """
 
     split: str
@@ -60,6 +61,18 @@ class SampleSource:
     modalities: Mapping[str, NDArray[np.generic]]
     present: str | None = "present"
     reference: Mapping[str, TensorRecord] | None = None
+    available: NDArray[np.float32] | None = None
+
+    def states(self, complete: float, seed: int) -> NDArray[np.float32]:
+        """What each sample is drawn with, float32 `[N, modalities]`: `mix_states`, less what it does not have.
+
+        Where that would leave nothing, a sample is drawn with all that it has.
+        """
+        mixed = mix_states(len(self.ids), list(self.modalities), complete, seed)
+        if self.available is None:
+            return mixed
+        kept = mixed * self.available
+        return np.where(kept.any(axis=1, keepdims=True), kept, self.available).astype(np.float32)
 
     def tensors(self, chosen: NDArray[np.int64], rows: NDArray[np.float32]) -> dict[str, NDArray[np.generic]]:
         """Model inputs of the chosen samples, with zeros in place of what `rows` (of all samples) says is missing."""
@@ -97,7 +110,7 @@ def draw_set(
             f"{config.samples} calibration samples are asked for, the {source.split} split has {count}",
             "lower `samples` or add data",
         )
-    rows = mix_states(count, list(source.modalities), config.complete, config.seed)
+    rows = source.states(config.complete, config.seed)
     strata = _codes(rows)
     if config.selection == "random":
         chosen = choose_at_random(strata, config.samples, config.seed)
@@ -109,7 +122,7 @@ def draw_set(
 
 def whole_split(source: SampleSource, config: DrawConfig, batch: int = 16) -> Batches:
     """Every sample in the state that it would be drawn in: what a chosen set is held against."""
-    rows = mix_states(len(source.ids), list(source.modalities), config.complete, config.seed)
+    rows = source.states(config.complete, config.seed)
     return _batches(source, rows, batch)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from edge.runtime.statistics import Comparison, Distribution, compare, interleave
@@ -11,7 +11,6 @@ from edge.runtime.statistics import Comparison, Distribution, compare, interleav
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from edge.compress.stages.measure import MeasuredStage
@@ -32,7 +31,7 @@ class StageTimings:
 
 def time_stages(
     stages: Sequence[MeasuredStage],
-    feed: Mapping[str, NDArray[np.float32]],
+    feed: Mapping[str, NDArray[Any]],
     rounds: int = 300,
     on_round: Callable[[], None] | None = None,
 ) -> StageTimings:
@@ -52,5 +51,5 @@ def time_stages(
     return StageTimings({name: timing.distribution_ms for name, timing in timings.items()}, ratio)
 
 
-def _runner(engine: OnnxRuntimeEngine, feed: Mapping[str, NDArray[np.float32]]) -> Callable[[], object]:
+def _runner(engine: OnnxRuntimeEngine, feed: Mapping[str, NDArray[Any]]) -> Callable[[], object]:
     return lambda: engine.run(feed)

@@ -83,7 +83,26 @@ class SampleSet:
         return tuple(t[chosen] for t in self.inputs), tuple(t[chosen] for t in self.targets)
 
     def masked(self, chosen: Tensor, present: Tensor) -> tuple[Tensor, ...]:
-        """The model's positional inputs of some rows, `present` last.
+        """The model's positional inputs of some rows, `present` last; of that, what `presence` says.
+
+        Args:
+            chosen: Row numbers int64 `[n]`.
+            present: float32 `[n, modalities]` of 0 and 1.
+        """
+        return mask_modalities(tuple(t[chosen] for t in self.inputs), self.presence(chosen, present))
+
+    def having(self, present: Tensor) -> Tensor:
+        """Row numbers int64, rising, of the samples that have any of the modalities.
+
+        Args:
+            present: float32 `[modalities]` of 0 and 1.
+        """
+        if self.available is None:
+            return torch.arange(len(self))
+        return (self.available * present).any(1).nonzero().flatten()
+
+    def presence(self, chosen: Tensor, present: Tensor) -> Tensor:
+        """What is there of what is asked for, alike.
 
         A modality that a sample does not have is absent whatever is asked for; where that would leave nothing, the
         sample keeps all that it has.
@@ -92,11 +111,11 @@ class SampleSet:
             chosen: Row numbers int64 `[n]`.
             present: float32 `[n, modalities]` of 0 and 1.
         """
-        if self.available is not None:
-            has = self.available[chosen]
-            kept = present * has
-            present = torch.where(kept.any(1, keepdim=True), kept, has)
-        return mask_modalities(tuple(t[chosen] for t in self.inputs), present)
+        if self.available is None:
+            return present
+        has = self.available[chosen]
+        kept = present * has
+        return torch.where(kept.any(1, keepdim=True), kept, has)
 
 
 def mask_modalities(inputs: Sequence[Tensor], present: Tensor) -> tuple[Tensor, ...]:

@@ -104,10 +104,11 @@ def _source(model_io: ModelIO, dataset: Path) -> SampleSource:
             f"{dataset} holds {len(train.inputs)} inputs, the model takes {[item.tensor for item in wanted]}",
             "prepare the dataset for this model",
         )
-    reference = {item.tensor: TensorRecord(dtype="float32", shape=tuple(item.shape[1:])) for item in wanted}
+    reference = {item.tensor: TensorRecord(dtype=item.dtype, shape=tuple(item.shape[1:])) for item in wanted}
     reference[present] = TensorRecord(dtype="float32", shape=(len(wanted),))
     modalities = {item.tensor: values.numpy() for item, values in zip(wanted, train.inputs, strict=True)}
-    return SampleSource(train.split, train.ids, modalities, present, reference)
+    available = None if train.available is None else train.available.numpy()
+    return SampleSource(train.split, train.ids, modalities, present, reference, available)
 
 
 def _ranges(finder: RangeFinder, calibration: CalibrationSet, folder: Path, *, fresh: bool) -> dict[str, TensorRange]:

@@ -28,6 +28,7 @@ from edge.runtime.sinks.mcap_recorder import McapRecorder
 from edge.runtime.sinks.rerun_view.live_view import ERROR, STUCK, LiveView
 from edge.runtime.sinks.rerun_view.output import ViewOutput
 from edge.runtime.sinks.rerun_view.rerun_scene import RerunScene
+from edge.runtime.sources.manifest_source import ManifestSource
 from edge.runtime.sources.mcap_source import McapSource
 from edge.runtime.sources.merge import MergedSource
 from edge.sentences import as_sentences
@@ -236,6 +237,8 @@ def is_simulated(source: Source) -> bool:
     from edge.runtime.sources.simulator import SimulatorSource
 
     source = _healthy(source)
+    if isinstance(source, ManifestSource):
+        return source.generated
     return isinstance(source, SimulatorSource) or (_is_recording(source) and source.simulated)
 
 
@@ -290,6 +293,8 @@ def _notes(manifest: Manifest, source: Source, engine: RunEngine, trace: Trace) 
 def _rate_notes(source: Source, trace: Trace) -> Iterator[str]:
     """Every bound of the synchronizer rests on the declared rates. Faults change them."""
     if _faults(source) or any(_is_recording(part) for part in _parts(source)):  # recordings tell it themselves
+        return
+    if any(isinstance(part, ManifestSource) for part in _parts(source)):  # rows may lack what they lack
         return
     for name, record in trace.streams.items():
         declared_hz, rate_hz = source.rig.streams[name].rate_hz, record.rate_hz

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from edge.compress.provenance import first_change
 from edge.compress.recipe import load_recipe
-from edge.compress.stages.origin import first_change
 from edge.project import Project
 from edge.runtime.config_file import read_yaml, validated
 from edge.runtime.errors import ConfigError

@@ -16,7 +16,7 @@ from pooled_branches import depthwise_net, transformer_net
 from safetensors.torch import load_file, save_file
 
 from edge.compress.fitting import FitConfig, fit
-from edge.data.street import prepare_dataset
+from edge.data.prepared import prepare_dataset
 from edge.models.fusion_model import FusionModel
 from edge.project import FolderData, load_project, preset_path
 from edge.runtime.atomic import atomic_file

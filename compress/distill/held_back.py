@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from edge.compress.distill.lesson import Lesson
-from edge.compress.samples import draw_present, mask_modalities
+from edge.compress.samples import draw_present
 from edge.runtime.errors import DataError
 
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ class HeldBackLoss:
         generator = torch.Generator().manual_seed(self._fit.seed)
         sums: dict[str, float] = {}
         with torch.no_grad():
-            for inputs, targets in self._data.batches(_BATCH):
-                count, dropout = len(inputs[0]), self._fit.modality_dropout
-                present = draw_present(count, len(inputs), dropout, generator)
-                for name, part in lesson.parts(mask_modalities(inputs, present), targets).items():
-                    sums[name] = sums.get(name, 0.0) + float(part) * count
+            for rows in self._data.batch_rows(_BATCH):
+                present = draw_present(len(rows), len(self._data.inputs), self._fit.modality_dropout, generator)
+                targets = tuple(target[rows] for target in self._data.targets)
+                for name, part in lesson.parts(self._data.masked(rows, present), targets).items():
+                    sums[name] = sums.get(name, 0.0) + float(part) * len(rows)
         return {name: total / len(self._data) for name, total in sums.items()}

@@ -87,6 +87,6 @@ def mean_where(distances: Tensor, modality: int | None, present: Tensor) -> Tens
     if modality is None:
         return distances.mean()
     there = present[:, modality]
-    having, rows = sum_over_ranks(torch.stack([there.sum(), torch.tensor(float(len(there)))])).tolist()
+    having, rows = sum_over_ranks(torch.stack([there.sum(), there.new_tensor(float(len(there)))])).tolist()
     total: Tensor = (distances * there).sum() * (rows / len(there)) / max(having, 1.0)
     return total

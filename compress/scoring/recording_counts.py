@@ -60,11 +60,17 @@ class RecordingCounts:
 
 
 class RecordingSums:
-    """Adds up samples' counts by recording, for samples that come in the order of their split."""
+    """Adds up samples' counts by recording.
 
-    def __init__(self, recordings: Sequence[str]) -> None:
+    Args:
+        recordings: Of each sample of the split.
+        chosen: Places int64 of the samples that will come, in their order; all of them if None.
+    """
+
+    def __init__(self, recordings: Sequence[str], chosen: Tensor | None = None) -> None:
         rows: dict[str, int] = {}
-        self._row = torch.tensor([rows.setdefault(name, len(rows)) for name in recordings])
+        of_all = torch.tensor([rows.setdefault(name, len(rows)) for name in recordings])
+        self._row = of_all if chosen is None else of_all[chosen]
         self._rows = len(rows)
         self._sums: Tensor | None = None
         self._at = 0

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from edge.compress.samples import mask_modalities
-from edge.compress.scoring.evaluation import evaluate
+from edge.compress.scoring.evaluation import evaluate, measurable_states
 from edge.compress.sensitivity.bias_shifts import BiasShifts
 from edge.compress.sensitivity.emulation import emulate
 from edge.compress.sensitivity.units import find_units, quantize_settings
@@ -62,9 +61,10 @@ class SweptModel:
 
     @cached_property
     def states(self) -> dict[str, Tensor]:
-        """`present` of every modality state, float32 `[1, modalities]`."""
-        states = all_states(self.task.modalities)
-        return {s: torch.tensor([[float(m in there) for m in self.task.modalities]]) for s, there in states.items()}
+        """`present` of every modality state that there are samples for, float32 `[1, modalities]`."""
+        states, names = all_states(self.task.modalities), self.task.modalities
+        measurable = measurable_states(self.validation, names)
+        return {state: torch.tensor([[float(m in states[state]) for m in names]]) for state in measurable}
 
     @cached_property
     def base(self) -> dict[str, float]:
@@ -94,11 +94,11 @@ class SweptModel:
 
     def compared(self) -> Iterator[tuple[str, tuple[Tensor, ...]]]:
         """State and inputs of each batch on which outputs are compared."""
-        count = min(self.config.samples, len(self.validation))
-        chosen = self.validation.subset([i * len(self.validation) // count for i in range(count)])
         for state, present in self.states.items():
-            for inputs, _ in chosen.batches(self.config.batch_size):
-                yield state, mask_modalities(inputs, present.expand(len(inputs[0]), -1))
+            having = self.validation.having(present[0])
+            count = min(self.config.samples, len(having))
+            for rows in having[torch.arange(count) * len(having) // count].split(self.config.batch_size):
+                yield state, self.validation.masked(rows, present.expand(len(rows), -1))
 
     @cached_property
     def reference(self) -> list[tuple[Tensor, ...]]:

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DecisionAgreement:
-    """Compares what dialects decide (classes, events) on a split, everything present.
+    """Compares what dialects decide (classes, events) on a split, with everything present that a sample has.
 
     Attributes:
         task: Says how outputs are read.
@@ -72,8 +72,8 @@ class DecisionAgreement:
         """All classes and events that a dialect decides on, one behind the other."""
         run, found = self.runner(graphs, dialect), []
         present = torch.ones(1, len(self.data.inputs))
-        for inputs, _ in self.data.batches(1):
-            for kind, output in zip(self.task.output_kinds, run(*inputs, present), strict=True):
+        for row in self.data.batch_rows(1):
+            for kind, output in zip(self.task.output_kinds, run(*self.data.masked(row, present)), strict=True):
                 if kind != "regression":
                     found.append((output.argmax(1) if kind == "categorical" else (output > 0).long()).flatten())
         return torch.cat(found)

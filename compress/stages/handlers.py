@@ -9,10 +9,11 @@ import torch
 
 from edge.calibration.drawing import DrawConfig, SampleSource, draw_set
 from edge.compress.distill.teaching import teach
+from edge.compress.learning.progress import TRAINING_NOTE, training_summary
 from edge.compress.parallel.collectives import spread
 from edge.compress.prune.slimming import PruningPlan, apply, plan
 from edge.compress.quantize.tracing import quiet
-from edge.compress.samples import draw_present, mask_modalities
+from edge.compress.samples import draw_present
 from edge.compress.sparsify.masks import held_masks
 from edge.compress.sparsify.sparsifying import sparsify
 from edge.compress.stages.rivals import rival_judge
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from edge.calibration.dataset import CalibrationSet
-    from edge.compress.fitting import FitConfig
+    from edge.compress.fitting import EpochReport, FitConfig
     from edge.compress.prune.importance import Losses
     from edge.compress.stages.stage import CompressionContext
 
@@ -40,9 +41,9 @@ def _(config: DistillStage, artifact: Artifact, context: CompressionContext) -> 
     """The teacher is replaced by a student that learned from it."""
     torch.manual_seed(config.fit.seed)
     student = context.build_student()
-    step = context.on_step(config.name)
-    history = teach(student, context.teacher, context.train, context.task, config.distill, config.fit, step)
-    return Artifact(config.name, student, notes={LOSS_PARTS: history.notes()})
+    with context.adapted(student):
+        notes = teach_stage(student, config, context)
+    return Artifact(config.name, student, notes=notes)
 
 
 @apply_stage.register(PruneStage)
@@ -57,9 +58,8 @@ def _(config: PruneStage, artifact: Artifact, context: CompressionContext) -> Ar
 
     chosen = PruningPlan.model_validate(spread([None], choose)[0])  # one rank's: clocks of several would disagree
     pruned = apply(artifact.model, chosen)
-    step = context.on_step(config.name)
-    history = teach(pruned, context.teacher, context.train, context.task, config.distill, config.fit, step)
-    return Artifact(config.name, pruned, plan=chosen, notes={LOSS_PARTS: history.notes()})
+    notes = teach_stage(pruned, config, context)
+    return Artifact(config.name, pruned, plan=chosen, notes=notes)
 
 
 @apply_stage.register(SparsifyStage)
@@ -67,10 +67,31 @@ def _(config: SparsifyStage, artifact: Artifact, context: CompressionContext) ->
     """Two of each four weights are zeroed; the teacher then teaches the others, and the zeros stay."""
     losses = taylor_losses(config.fit, context)
     sparse, masks, record = sparsify(artifact.model, context.example_inputs(2), config.sparsify, losses)
-    step = context.on_step(config.name)
     with held_masks(sparse, masks):
-        history = teach(sparse, context.teacher, context.train, context.task, config.distill, config.fit, step)
-    return Artifact(config.name, sparse, artifact.plan, notes={LOSS_PARTS: history.notes()}, sparsity=record)
+        notes = teach_stage(sparse, config, context)
+    return Artifact(config.name, sparse, artifact.plan, notes=notes, sparsity=record)
+
+
+def teach_stage(
+    student: nn.Module, config: DistillStage | PruneStage | SparsifyStage, context: CompressionContext
+) -> dict[str, Any]:
+    """What all three of these stages do: the recipe's teacher teaches, as the stage says; notes for its record."""
+    reports: list[EpochReport] = []
+    history = teach(
+        student,
+        context.teacher,
+        context.train,
+        context.task,
+        config.distill,
+        config.fit,
+        context.on_step(config.name),
+        augment=context.augment,
+        validation=context.validation,
+        on_epoch=reports.append,
+    )
+    stopping = config.fit.early_stopping
+    ended = {} if stopping is None else {TRAINING_NOTE: training_summary(reports, stopping)}
+    return {LOSS_PARTS: history.notes(), **ended}
 
 
 def taylor_losses(fit: FitConfig, context: CompressionContext) -> Losses:
@@ -78,10 +99,10 @@ def taylor_losses(fit: FitConfig, context: CompressionContext) -> Losses:
 
     def losses(model: nn.Module) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(fit.seed)
-        batches = context.train.batches(fit.batch_size, generator)
-        for _batch, (inputs, targets) in zip(range(TAYLOR_BATCHES), batches, strict=False):
-            present = draw_present(len(inputs[0]), len(inputs), fit.modality_dropout, generator)
-            yield context.task.loss(model(*mask_modalities(inputs, present)), targets)
+        train = context.train
+        for rows in train.batch_rows(fit.batch_size, generator)[:TAYLOR_BATCHES]:
+            present = draw_present(len(rows), len(train.inputs), fit.modality_dropout, generator)
+            yield context.task.loss(model(*train.masked(rows, present)), tuple(t[rows] for t in train.targets))
 
     return losses
 
@@ -137,7 +158,9 @@ def draw_calibration_set(config: QuantizeStage, model: nn.Module, context: Compr
     draw = DrawConfig(samples=config.samples, selection=config.selection, complete=config.complete, seed=config.seed)
     train = context.train
     names = context.task.modalities
-    source = SampleSource(train.split, train.ids, {n: t.numpy() for n, t in zip(names, train.inputs, strict=True)})
+    arrays = {name: tensor.numpy() for name, tensor in zip(names, train.inputs, strict=True)}
+    available = None if train.available is None else train.available.numpy()
+    source = SampleSource(train.split, train.ids, arrays, available=available)
     if config.selection == "random":
         return draw_set(source, draw)
     from edge.compress.quantize.shared_ranges import SharedRangeFinder

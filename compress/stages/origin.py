@@ -6,9 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from pydantic import BaseModel
 
+from edge.compress.learning.config import LATER_KEYS
+from edge.compress.provenance import DIGEST, tensors_digest
 from edge.runtime.environment import describe_host
 
 if TYPE_CHECKING:
@@ -16,14 +17,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from edge.compress.provenance import Origin
     from edge.compress.samples import SampleSet
     from edge.compress.stages.stage import StageConfig
 
-# JSON of everything that a stage depends on.
-Origin = dict[str, Any]
+# Where a training's log goes changes nothing about it.
+_UNREAD: dict[str, Any] = {"gate": True, "fit": {"log_dir"}, "tune": {"fit": {"log_dir"}}}
 _PACKAGES = ("edge-fusion", "torch", "torchao", "onnx", "onnxscript", "onnxruntime", "numpy")
-_DIGEST = "digest:"
-_READABLE = 40  # characters of a value that a message has room for
 
 
 def common_origin(teacher: Mapping[str, Tensor], splits: Iterable[SampleSet], settings: Mapping[str, Any]) -> Origin:
@@ -64,47 +64,27 @@ def origin_of(common: Origin, stages: Iterable[StageConfig], before: Mapping[str
         before: State dict of the model that it starts from.
     """
     stages = tuple(stages)
-    configs = {f"stage '{s.name}'": s.model_dump(mode="json", exclude={"gate"}) for s in stages}
+    configs = {f"stage '{s.name}'": s.model_dump(mode="json", exclude=_UNREAD) for s in stages}
     files = {f"the file of stage '{s.name}'": dict(_file_digests(s)) for s in stages}
     read = {name: digests for name, digests in files.items() if digests}
     return {**common, **configs, **read, "the model of the stage before": tensors_digest(before)}
 
 
-def first_change(saved: Origin, now: Origin) -> str | None:
-    """Names the first setting that differs, with both values where they can be read; None where nothing does."""
-    was, current = dict(_leaves(saved)), dict(_leaves(now))
-    for key in dict.fromkeys((*current, *was)):
-        if key not in was:
-            return f"{key} is new"
-        if key not in current:
-            return f"{key} is gone"
-        if was[key] != current[key]:
-            values = f"{was[key]}", f"{current[key]}"
-            readable = max(map(len, values)) <= _READABLE and not values[1].startswith(_DIGEST)
-            return f"{key} was {values[0]}, is {values[1]}" if readable else f"{key} changed"
-    return None
-
-
 def stage_seed(config: StageConfig) -> int:
-    """Seed of what a stage draws without one of its own: the same whether or not the stages before ran just now."""
-    content = config.model_dump_json(exclude={"gate"})
+    """Seed of what a stage draws without one of its own: the same whether or not the stages before ran just now.
+
+    Keys of `fit` that came later are left out, so that a recipe draws what it drew before there were such keys.
+    """
+    content = config.model_dump_json(exclude={"gate": True, "fit": LATER_KEYS, "tune": {"fit": LATER_KEYS}})
     return int.from_bytes(hashlib.sha256(content.encode()).digest()[:4], "big")
-
-
-def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
-    """Of names, dtypes, shapes and contents, whatever the layout in memory."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name in sorted(tensors):
-        tensor = tensors[name].detach()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return _DIGEST + digest.hexdigest()
 
 
 def split_digest(split: SampleSet) -> str:
     """Of the ids, recordings, inputs and targets of a split."""
     names = hashlib.blake2b(repr((split.ids, split.recordings)).encode(), digest_size=16).hexdigest()
     tensors = {f"{i}": tensor for i, tensor in enumerate((*split.inputs, *split.targets))}
+    if split.available is not None:
+        tensors["available"] = split.available
     return f"{tensors_digest(tensors)}{names}"
 
 
@@ -119,21 +99,12 @@ def _file_digests(config: BaseModel, place: str = "") -> Iterator[tuple[str, str
         value = getattr(config, name)
         if isinstance(value, BaseModel):
             yield from _file_digests(value, f"{place}{name}.")
-        elif isinstance(value, Path):
+        elif isinstance(value, Path) and name != "log_dir":
             yield f"{place}{name}", _file_digest(value)
 
 
 def _file_digest(path: Path) -> str:
     """A missing file is one more content: the stage that reads it will say so."""
     if not path.is_file():
-        return f"{_DIGEST}none"
-    return _DIGEST + hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-
-
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every setting by its dotted path; an empty list or mapping is a setting itself."""
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, value
+        return f"{DIGEST}none"
+    return DIGEST + hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()

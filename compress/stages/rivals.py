@@ -38,13 +38,13 @@ def rival_judge(config: PruneStage, model: nn.Module, context: CompressionContex
     assert rivals is not None
     divided = divide_split(context.train, rivals.held_back, config.fit.seed)
     learning = _drawn(divided.learning, rivals.samples, config.fit.seed)
-    fit_config = config.fit.model_copy(update={"epochs": 1})
+    fit_config = config.fit.model_copy(update={"epochs": 1, "early_stopping": None, "log_dir": None})
     loss = HeldBackLoss(context.teacher, divided.judging, context.task, config.distill, fit_config)
 
     def judge(plan: PruningPlan) -> float:
         pruned = apply(model, plan)
         with working_alone():
-            teach(pruned, context.teacher, learning, context.task, config.distill, fit_config)
+            teach(pruned, context.teacher, learning, context.task, config.distill, fit_config, augment=context.augment)
         return sum(loss.parts(pruned).values())
 
     return judge

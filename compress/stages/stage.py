@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import singledispatch
 from pathlib import Path
@@ -25,7 +26,7 @@ from edge.runtime.errors import ConfigError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from edge.compress.fitting import OnStep
+    from edge.compress.fitting import Augment, OnStep
     from edge.compress.prune.latency_source import EstimateLatency
     from edge.compress.prune.slimming import PruningPlan
     from edge.compress.samples import SampleSet
@@ -161,8 +162,10 @@ class CompressionContext:
         teacher: Trained, in eval mode.
         build_student: A freshly initialised student.
         on_step: Factory of progress callbacks, by stage name.
-        validation: What a plan of precisions is judged by; None where none is searched.
+        validation: What a plan of precisions is judged by, and what early stopping looks at; None where neither is.
         estimate: Latencies of a graph's layers on a device of that name; None where no stage asks for an estimate.
+        augment: Changes the batches that students and pruned models are taught with; None where nothing does.
+        adapted: Entered while a student is distilled: which of its parameters learn, and through what.
     """
 
     task: Task
@@ -172,6 +175,8 @@ class CompressionContext:
     on_step: Callable[[str], OnStep | None] = field(default=lambda _name: None)
     validation: SampleSet | None = None
     estimate: EstimateLatency | None = None
+    augment: Augment | None = None
+    adapted: Callable[[nn.Module], AbstractContextManager[None]] = field(default=lambda _model: nullcontext())
 
     def example_inputs(self, batch: int) -> tuple[Tensor, ...]:
         """Positional inputs of the first samples, everything present."""

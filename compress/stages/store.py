@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from edge.compress.parallel.ranks import current_ranks
+from edge.compress.provenance import first_change
 from edge.compress.prune.plan import apply
 from edge.compress.stages.measure import MeasuredStage
-from edge.compress.stages.origin import first_change, origin_of
+from edge.compress.stages.origin import origin_of
 from edge.compress.stages.saved import read_manifest_of, read_stage, write_stage
 from edge.compress.stages.stage import Artifact, DistillStage
 from edge.runtime.errors import EdgeError, ModelError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from edge.compress.stages.origin import Origin
+    from edge.compress.provenance import Origin
     from edge.compress.stages.saved import Architecture, SavedStage
     from edge.compress.stages.stage import CompressionContext, StageConfig
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from edge.compress.stages.origin import first_change
+from edge.compress.provenance import first_change
 from edge.runtime.atomic import atomic_folder
 from edge.runtime.errors import first_line
 

@@ -18,12 +18,14 @@ class TuneFit(FitConfig):
         learning_rate: Of weights; the logarithms of scales move ten times as fast.
         weight_decay: None by default: it would draw weights away from the scales that were calibrated for them.
         precision: `float32` alone: bfloat16 tells fewer numbers apart than a tensor of INT8 levels holds.
+        device: `cpu` alone: a traced graph keeps the device that it was traced on.
     """
 
     epochs: int = Field(2, ge=1)
     learning_rate: float = Field(5e-4, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     precision: Literal["float32"] = "float32"
+    device: Literal["cpu"] = "cpu"
 
 
 class OutputLesson(BaseModel):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge.cli.plan_files import print_plans, write_plan_files
 from edge.compress.latency import StageTimings, time_stages
+from edge.compress.learning.progress import TRAINING_NOTE, training_summary
+from edge.compress.learning.training_state import forget_state
 from edge.compress.parallel.collectives import first_alone
 from edge.compress.sparsify.record import noted_sparsity
 from edge.compress.stages.judging import StageRefusedError
-from edge.data.street import prepare_dataset
+from edge.compress.stages.measure import module_runner
+from edge.data.prepared import prepare_dataset, sample_count
 from edge.fused_run import run_bundle
 from edge.project import StreetData
 from edge.report.contents import Report, StageReport, headline_of
@@ -25,15 +28,19 @@ from edge.runtime.environment import describe_host
 from edge.runtime.errors import BundleError, ModelError
 from edge.runtime.machine_state.reading import read_machine_state
 from edge.runtime.sources.simulator import SimulatorSource
+from edge.training.detailed_metrics import DetailedMetrics, detail_metrics
+from edge.training.pretraining.running import PRETRAINING_NOTE
 from edge.workbench import Workbench, open_workbench
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from edge.cli.progress import Steps
+    from edge.compress.fitting import EpochReport
     from edge.compress.stages.measure import MeasuredStage
     from edge.compress.stages.record import StageRecord
     from edge.compress.stages.store import StageStore
+    from edge.models.fusion_model import FusionModel
     from edge.project import Project
     from edge.report.contents import RuntimeReport
     from edge.report.figures import FusedFrame
@@ -42,7 +49,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 TIMING_ROUNDS = 300  # what p99 needs
 BUNDLE, RUN, WORK = "bundle", "run", "work"
-TRAINED = "teacher"  # in WORK
+TRAINED, TRAINING = "teacher", "teacher-training"  # in WORK
+PRETRAINED = "-pretrained"  # behind the name of the state's folder
 RUN_SECONDS = 30.0
 UNSEEN_SEED = 2_000_000_000
 NOTES = (
@@ -81,17 +89,54 @@ class Chain:
 
 def open_project(project: Project, data_folder: Path, steps: Steps) -> Workbench:
     """Draws the dataset where the project asks for one, and opens it; the first process draws, all open it."""
-    if not isinstance(project.data, StreetData):
+    count = sample_count(project)
+    if count is None:
         return open_workbench(project, prepare_dataset(project, data_folder))
-    drawn = steps.counter("Draw samples from the simulator", project.data.samples)
+    what = "Draw samples from the simulator" if isinstance(project.data, StreetData) else "Preprocess the table's rows"
+    drawn = steps.counter(what, count)
     return open_workbench(project, Path(first_alone(lambda: str(prepare_dataset(project, data_folder, drawn)))))
 
 
-def train_teacher(bench: Workbench, steps: Steps) -> MeasuredStage:
-    """Trains and measures."""
-    model, seconds = bench.train_teacher(steps.fitting("Train the teacher"))
+def train_teacher(bench: Workbench, steps: Steps, state: Path, fresh: bool = False) -> MeasuredStage:
+    """Trains and measures.
+
+    Args:
+        bench: The project with its data.
+        steps: Shows what is done.
+        state: Folder for the state of a training that may be interrupted; the caller ends it by `forget_state`.
+        fresh: Whether to start anew whatever lies there.
+    """
+    model, seconds, notes = _trained(bench, steps, state, fresh)
     with steps.doing("Score the teacher in every modality state"):
-        return bench.measure_teacher(model, seconds)
+        return bench.measure_teacher(model, seconds, notes=notes)
+
+
+def _trained(bench: Workbench, steps: Steps, state: Path, fresh: bool) -> tuple[FusionModel, float, dict[str, Any]]:
+    reports: list[EpochReport] = []
+    start, pretraining = _started(bench, steps, state, fresh)
+    model, seconds = bench.train_teacher(steps.fitting("Train the teacher"), state, fresh, reports.append, start)
+    training = training_summary(reports, bench.project.train.early_stopping)
+    return model, seconds, {TRAINING_NOTE: training, **pretraining}
+
+
+def _started(bench: Workbench, steps: Steps, state: Path, fresh: bool) -> tuple[FusionModel, dict[str, Any]]:
+    """The teacher before it sees labels; its pretrained encoders are kept beside the state, and stay there."""
+    if bench.project.pretrain is None:
+        return bench.start_teacher()[0], {}
+    folder = state.with_name(f"{state.name}{PRETRAINED}")
+    model, record = bench.start_teacher(folder, fresh, steps.fitting("Pretrain the encoders, without labels"))
+    return model, {} if record is None else {PRETRAINING_NOTE: record.notes()}
+
+
+def detail_teacher(bench: Workbench, teacher: MeasuredStage, steps: Steps) -> DetailedMetrics:
+    """The teacher's classes one by one on the test split; the first process looks, all are told."""
+    run = module_runner(teacher.artifact.model)
+
+    def detail() -> dict[str, Any]:
+        return detail_metrics(run, bench.measurer.test, bench.task).model_dump(mode="json", by_alias=True)
+
+    with steps.doing("Look at each class in every modality state"):
+        return DetailedMetrics.model_validate(first_alone(detail))
 
 
 def train_or_recall_teacher(
@@ -100,16 +145,18 @@ def train_or_recall_teacher(
     """The measured teacher, and the store for the stages that follow; what `work` holds of it is taken from there."""
     with steps.doing("Look for what is finished"):
         found = None if fresh else bench.recall_teacher(work / TRAINED)
+    notes: dict[str, Any] = {}
     if found is None:
-        model, seconds = bench.train_teacher(steps.fitting("Train the teacher"))
+        model, seconds, notes = _trained(bench, steps, work / TRAINING, fresh)
         bench.keep_teacher(work / TRAINED, model, seconds)
+        first_alone(lambda: forget_state(work / TRAINING))
     else:
         model, seconds = found
     store = bench.stage_store(work, model, fresh)
     if found is not None:
         store.resumed.append("the teacher's training")
     with steps.doing("Score the teacher in every modality state"):
-        return bench.measure_teacher(model, seconds, store), store
+        return bench.measure_teacher(model, seconds, store, notes), store
 
 
 def compress_stages(bench: Workbench, teacher: MeasuredStage, steps: Steps, store: StageStore | None = None) -> Chain:

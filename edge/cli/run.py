@@ -21,7 +21,9 @@ def run(
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
     source: Annotated[
         list[str],
-        typer.Option("--source", help="sim, sim:seed=N, kitti:DIR, mcap:FILE or STREAM=FILE.wav; may be repeated."),
+        typer.Option(
+            "--source", help="sim, sim:seed=N, kitti:DIR, mcap:FILE, manifest:FILE.csv or STREAM=FILE.wav; repeatable."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for results.jsonl and report.json.")] = Path("runs/run"),
     duration: Annotated[

@@ -13,6 +13,7 @@ from edge.runtime.rig import load_rig
 from edge.runtime.sinks.mcap_recorder import check_recordable
 from edge.runtime.sinks.rerun_view.output import check_viewable
 from edge.runtime.sources.grammar import open_sources
+from edge.runtime.sources.manifest_source import manifest_options
 from edge.runtime.sources.mcap_source import RecordingOptions
 
 if TYPE_CHECKING:
@@ -30,7 +31,11 @@ def open_source(specs: list[str], bundle: Bundle, duration: float | None, record
     """
     heard = {item.stream: item.rate_hz for item in bundle.model_io.inputs if isinstance(item, LogMelInput)}
     source = open_sources(
-        specs, audio_rate_hz=next(iter(heard.values()), None), duration_s=duration, recording=recording
+        specs,
+        audio_rate_hz=next(iter(heard.values()), None),
+        duration_s=duration,
+        recording=recording,
+        rows=manifest_options(bundle, specs),
     )
     recorded = recorded_streams(source)
     for name, stream in source.rig.streams.items():

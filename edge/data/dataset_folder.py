@@ -12,11 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.compress.samples import SampleSet
 from edge.runtime.errors import DataError
+from edge.runtime.model_io import PresentInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edge.runtime.model_io import ModelIO
+
 MANIFEST = "dataset.json"
+AVAILABLE = "available"  # name of the array that tells what each sample has
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -53,6 +57,8 @@ class DatasetManifest(BaseModel):
 
     Attributes:
         provenance: Where the samples came from, in words and settings; a changed one means another dataset.
+        available: Streams that samples may lack, in the order of the columns of the array of that name; empty where
+            every sample has everything, and there is no such array.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -63,6 +69,19 @@ class DatasetManifest(BaseModel):
     inputs: tuple[TensorSpec, ...]
     targets: tuple[TensorSpec, ...]
     splits: dict[Split, SplitSpec]
+    available: tuple[str, ...] = ()
+
+    @property
+    def arrays(self) -> tuple[TensorSpec, ...]:
+        """Every array of a split: inputs, targets, and what the samples have."""
+        has = TensorSpec(name=AVAILABLE, dtype="float32", shape=(len(self.available),))
+        return (*self.inputs, *self.targets, *((has,) if self.available else ()))
+
+
+def modality_specs(model_io: ModelIO) -> tuple[TensorSpec, ...]:
+    """The tensors that a dataset holds for a model: all of its inputs but `present`."""
+    sensed = (item for item in model_io.inputs if not isinstance(item, PresentInput))
+    return tuple(TensorSpec(name=item.tensor, dtype=item.dtype, shape=tuple(item.shape[1:])) for item in sensed)
 
 
 def array_path(folder: Path, split: str, spec: TensorSpec) -> Path:
@@ -81,10 +100,16 @@ def create_arrays(folder: Path, manifest: DatasetManifest) -> dict[str, dict[str
                 dtype=np.dtype(spec.dtype),
                 shape=(len(members.ids), *spec.shape),
             )
-            for spec in (*manifest.inputs, *manifest.targets)
+            for spec in manifest.arrays
         }
         for split, members in manifest.splits.items()
     }
+
+
+def open_arrays(folder: Path, manifest: DatasetManifest, split: str) -> dict[str, np.memmap]:
+    """The arrays of a split by name, to be written by one of several processes."""
+    paths = {spec.name: array_path(folder, split, spec) for spec in manifest.arrays}
+    return {name: np.load(path, mmap_mode="r+", allow_pickle=False) for name, path in paths.items()}
 
 
 def read_manifest(folder: Path) -> DatasetManifest:
@@ -119,13 +144,15 @@ def load_split(folder: Path, split: Split) -> SampleSet:
     def load(specs: Sequence[TensorSpec]) -> tuple[torch.Tensor, ...]:
         return tuple(_load_array(array_path(folder, split, s), s, len(members.ids)) for s in specs)
 
+    *_, has = manifest.arrays
     return SampleSet(
         split,
         members.ids,
         members.recordings,
         load(manifest.inputs),
         load(manifest.targets),
-        attributes=members.attributes,
+        load([has])[0] if manifest.available else None,
+        members.attributes,
     )
 
 

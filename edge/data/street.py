@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edge.data.dataset_folder import (
     MANIFEST,
     SPLITS,
@@ -13,18 +11,17 @@ from edge.data.dataset_folder import (
     Split,
     SplitSpec,
     TensorSpec,
-    array_path,
     create_arrays,
+    modality_specs,
+    open_arrays,
     read_manifest,
 )
 from edge.data.parallel import run_in_processes
 from edge.models.fusion_model import grid_of
-from edge.project import FolderData, Project, StreetData
 from edge.runtime.atomic import atomic_folder
 from edge.runtime.errors import ConfigError
-from edge.runtime.model_io import LogMelInput, ModelIO, PresentInput
+from edge.runtime.model_io import LogMelInput, ModelIO
 from edge.runtime.preprocess.preprocessor import Preprocessor
-from edge.runtime.rig import Rig, load_rig
 from edge.runtime.simulate.example import draw_example
 from edge.runtime.simulate.rig import street_rig
 
@@ -32,34 +29,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from edge.project import Project, StreetData
+
 SPLIT_STRIDE = 10_000_000  # seeds per split: no street is ever in two
 
 
-def project_rig(project: Project) -> Rig:
-    """The sensors that the project's samples are taken with."""
-    return load_rig(project.data.rig) if isinstance(project.data, FolderData) else street_rig()
+def draw_street(project: Project, data: StreetData, folder: Path, on_samples: Callable[[int], None]) -> Path:
+    """Draws a street dataset into `folder`, unless it is there.
 
-
-def prepare_dataset(project: Project, folder: Path, on_samples: Callable[[int], None] = lambda _n: None) -> Path:
-    """The project's dataset: a prepared folder as it is, a street dataset drawn into `folder`.
-
-    A folder that already holds exactly this dataset is used again.
-
-    Args:
-        project: Says what data.
-        folder: Where a drawn dataset goes.
-        on_samples: Called with the number of samples just drawn.
+    Raises:
+        ConfigError: The model has no grid, or a split is too large.
     """
-    if isinstance(project.data, FolderData):
-        read_manifest(project.data.path)
-        return project.data.path
-    manifest = _manifest(project, project.data)
+    manifest = _manifest(project, data)
     if (folder / MANIFEST).is_file() and read_manifest(folder) == manifest:
         on_samples(sum(len(members.ids) for members in manifest.splits.values()))
         return folder
     with atomic_folder(folder) as partial:
         create_arrays(partial, manifest)
-        _draw_all(project, project.data, manifest, partial, on_samples)
+        _draw_all(project, data, manifest, partial, on_samples)
     return folder
 
 
@@ -87,10 +74,7 @@ def _draw_share(
     preprocessor = Preprocessor(model_io, rig)
     grid, window = _grid(model_io), _window_samples(model_io)
     for split, members in manifest.splits.items():
-        arrays = {
-            spec.name: np.load(array_path(folder, split, spec), mmap_mode="r+", allow_pickle=False)
-            for spec in (*manifest.inputs, *manifest.targets)
-        }
+        arrays = open_arrays(folder, manifest, split)
         for row in range(worker, len(members.ids), data.workers):
             example = draw_example(_street_seed(data, split, row), data.street, rig, grid, window)
             tensors = preprocessor.inputs(example.payloads)
@@ -117,11 +101,7 @@ def _manifest(project: Project, data: StreetData) -> DatasetManifest:
             "io": project.io.model_dump(mode="json", by_alias=True),
             "rig": street_rig().model_dump(mode="json", by_alias=True),
         },
-        inputs=tuple(
-            TensorSpec(name=item.tensor, dtype="float32", shape=item.shape[1:])
-            for item in project.io.inputs
-            if not isinstance(item, PresentInput)
-        ),
+        inputs=modality_specs(project.io),
         targets=(
             TensorSpec(name="target_classes", dtype="int64", shape=grid),
             TensorSpec(name="target_distance", dtype="float32", shape=grid),

@@ -1,4 +1,4 @@
-"""The fusion model: an encoder a modality, placeholders, a fusion, and the heads of `io.yaml`."""
+"""The fusion model: an encoder a modality, a fusion, and the heads of `io.yaml`."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from edge.models.encoders.resnet import ResNetEncoder, ResNetEncoderConfig
-from edge.models.fusion.channel_mixing import ChannelMixing, ChannelMixingConfig
+from edge.models.encoders.choice import EncoderConfig, build_encoder
+from edge.models.fusion.branch_maps import BranchMaps
+from edge.models.fusion.channel_mixing import ChannelMixingConfig
+from edge.models.fusion.choice import FusionConfig, build_fusion
 from edge.models.heads import GridHead, VectorHead
+from edge.models.hub import HubModel
+from edge.models.map_sizes import map_size
 from edge.runtime.errors import ConfigError
 from edge.runtime.model_io import (
     EventOutput,
     GridOutput,
     ImageInput,
     LidarViewInput,
-    LogMelInput,
     ModelIO,
+    SensorInput,
     SoftmaxOutput,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MapInput = ImageInput | LidarViewInput | LogMelInput
 GRID_STRIDE = 8  # pixels of the model's image per grid cell, set by two ResNet stages
-GRID_STAGES = 2
 
 
 class FusionModelConfig(BaseModel):
-    """Widths and depths; shapes, classes and modalities come from `io.yaml`.
+    """Kinds, widths and depths; shapes, classes and modalities come from `io.yaml`.
 
     Attributes:
         encoders: One per modality, keyed by the stream's name.
@@ -40,62 +42,66 @@ class FusionModelConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    encoders: dict[str, ResNetEncoderConfig]
-    fusion: ChannelMixingConfig = ChannelMixingConfig()
+    encoders: dict[str, EncoderConfig]
+    fusion: FusionConfig = ChannelMixingConfig()
 
 
 class Branch(nn.Module):
     """One modality: its encoder, and a learned placeholder for when it is missing.
 
-    A branch that does not share the fused grid is pooled to one vector and spread over it.
+    Args:
+        encoder: Gives a map `[B, out_channels, h, w]`.
+        pooled: The map becomes one vector, which is spread over a grid where there is one.
+        placeholder: The fusion reads something in the place of what is missing. One that gives it no weight needs none.
     """
 
-    def __init__(self, channels: int, config: ResNetEncoderConfig, *, spatial: bool) -> None:
+    def __init__(self, encoder: nn.Module, *, pooled: bool, placeholder: bool = True) -> None:
         super().__init__()
-        self.encoder = ResNetEncoder(channels, config)
-        self.out_channels = self.encoder.out_channels
-        self.pool = nn.Identity() if spatial else nn.AdaptiveAvgPool2d(1)
-        self.placeholder = nn.Parameter(torch.zeros(1, self.out_channels, 1, 1))
+        self.encoder = encoder
+        self.out_channels = int(encoder.out_channels)  # type: ignore[arg-type]  # every encoder has it
+        self.pool = nn.AdaptiveAvgPool2d(1) if pooled else nn.Identity()
+        self.placeholder = nn.Parameter(torch.zeros(1, self.out_channels, 1, 1)) if placeholder else None
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """Features where `present` (`[B, 1, 1, 1]`) is 1, the placeholder where it is 0."""
+        """Features where `present` (`[B, 1, 1, 1]`) is 1, the placeholder, if there is one, where it is 0."""
         features: Tensor = self.pool(self.encoder(x))
-        return features * present + self.placeholder * (1.0 - present)
+        return features if self.placeholder is None else features * present + self.placeholder * (1.0 - present)
 
 
-class FusionModel(nn.Module):
+class FusionModel(HubModel, nn.Module):
     """`forward(*modalities, present)` in the order of `io.yaml`; outputs in the order of its outputs.
 
-    Modalities are float32 `[B, C, H, W]`, `present` is float32 `[B, modalities]`. A grid output yields two
-    tensors (classes, distance), the others one.
+    Modalities are what `io.yaml` says, float32 or int64 token ids, batch first; `present` is float32
+    `[B, modalities]`. A grid output yields two tensors (classes, distance), the others one.
 
     Args:
-        config: Widths and depths.
+        config: Kinds, widths and depths.
         model_io: Shapes, classes and modalities.
 
     Raises:
         ConfigError: The two disagree.
     """
 
+    config_type = FusionModelConfig
+
     def __init__(self, config: FusionModelConfig, model_io: ModelIO) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.model_io = config, model_io
         self.modalities = model_io.modalities
-        inputs = _map_inputs(config, model_io)
+        inputs = _sensor_inputs(config, model_io)
         self.grid = grid_of(model_io)
-        self.branches = nn.ModuleDict(
-            {
-                item.stream: Branch(
-                    item.shape[1],
-                    config.encoders[item.stream],
-                    spatial=self.grid is not None and not isinstance(item, LogMelInput),
-                )
-                for item in inputs
-            }
-        )
-        widths = [config.encoders[item.stream].hidden[-1] for item in inputs]
-        self.fusion = ChannelMixing(widths, config.fusion, spatial=self.grid is not None)
+        self.branches = nn.ModuleDict({item.stream: self._branch(item) for item in inputs})
+        self.fusion = build_fusion(config.fusion, self._branch_maps(inputs))
         self.heads = nn.ModuleList(_head(output, config.fusion.channels) for output in model_io.outputs)
+
+    @property
+    def architecture(self) -> FusionModelConfig:
+        """The same config with every width that came from a folder of pretrained weights, and no such folder."""
+        plain = {
+            stream: getattr(self.branches[stream].encoder, "architecture", config)
+            for stream, config in self.config.encoders.items()
+        }
+        return self.config.model_copy(update={"encoders": plain})
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """One tensor a modality, then `present`."""
@@ -124,24 +130,60 @@ class FusionModel(nn.Module):
             outputs.extend(result if isinstance(result, tuple) else (result,))
         return tuple(outputs)
 
+    def _branch(self, item: SensorInput) -> Branch:
+        """Maps keep their places on the grid, or where the fusion reads places; others are pooled."""
+        kind = self.config.fusion
+        places = isinstance(item, ImageInput | LidarViewInput) if self.grid is not None else kind.reads_places
+        encoder = build_encoder(self.config.encoders[item.stream], item)
+        return Branch(encoder, pooled=not places, placeholder=kind.reads_placeholders)
 
-def _map_inputs(config: FusionModelConfig, model_io: ModelIO) -> list[MapInput]:
-    inputs = [item for item in model_io.inputs if isinstance(item, MapInput)]
-    streams = tuple(item.stream for item in inputs)
-    if streams != model_io.modalities or set(streams) != set(config.encoders):
-        raise ConfigError(
-            f"the model has encoders for {sorted(config.encoders)}, io.yaml feeds {list(streams)} "
-            f"and its present input lists {list(model_io.modalities)}",
-            "name the same streams in all three",
-        )
-    for item in inputs:
-        stages = len(config.encoders[item.stream].hidden)
-        if not isinstance(item, LogMelInput) and grid_of(model_io) and stages != GRID_STAGES:
+    def _branch_maps(self, inputs: list[SensorInput]) -> BranchMaps:
+        widths = tuple(self._branch_of(item).out_channels for item in inputs)
+        sizes = tuple(self._size_of(item) for item in inputs)
+        return BranchMaps(self.modalities, widths, sizes, self.grid)
+
+    def _branch_of(self, item: SensorInput) -> Branch:
+        branch = self.branches[item.stream]
+        assert isinstance(branch, Branch)
+        return branch
+
+    def _size_of(self, item: SensorInput) -> tuple[int, int]:
+        """Height and width of what the fusion gets of a modality.
+
+        Raises:
+            ConfigError: It does not fit the grid.
+        """
+        branch = self._branch_of(item)
+        if not isinstance(branch.pool, nn.Identity):
+            return self.grid or (1, 1)
+        found = map_size(branch.encoder, item)
+        if self.grid is not None and found != self.grid:
             raise ConfigError(
-                f"the encoder of '{item.stream}' has {stages} stages, a grid of {GRID_STRIDE}-pixel cells needs "
-                f"{GRID_STAGES}",
-                f"give its hidden and depths {GRID_STAGES} entries",
+                f"the encoder of '{item.stream}' makes a map of {found[0]}x{found[1]} cells, the grid output needs "
+                f"{self.grid[0]}x{self.grid[1]}, one for {GRID_STRIDE} pixels",
+                f"give encoders.{item.stream} a stride of {GRID_STRIDE}: a resnet two entries in hidden and depths, "
+                f"a vit a patch of {GRID_STRIDE}",
             )
+        return found
+
+
+def _sensor_inputs(config: FusionModelConfig, model_io: ModelIO) -> list[SensorInput]:
+    inputs = [item for item in model_io.inputs if isinstance(item, SensorInput)]
+    streams = tuple(item.stream for item in inputs)
+    for stream in sorted(set(config.encoders) - set(streams)):
+        raise ConfigError(
+            f"the model has an encoder for '{stream}', which io.yaml does not feed: it feeds {list(streams)}",
+            f"add an input of the stream '{stream}' to io.yaml, or remove encoders.{stream}",
+        )
+    for stream in sorted(set(streams) - set(config.encoders)):
+        raise ConfigError(
+            f"io.yaml feeds '{stream}', for which the model has no encoder", f"add encoders.{stream} to the model"
+        )
+    if streams != model_io.modalities:
+        raise ConfigError(
+            f"io.yaml feeds {list(streams)} and its present input lists {list(model_io.modalities)}",
+            "name the same streams in the same order",
+        )
     return inputs
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from edge.runtime.bundle_layout import MANIFEST
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine, must_emulate
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import BundleError
-from edge.runtime.manifest import DIALECTS, PROGRAM, FileEntry, make_manifest
+from edge.runtime.manifest import DIALECTS, PROGRAM, TOKENIZER_FILES, FileEntry, make_manifest
+from edge.runtime.model_io import TokensInput
+from edge.runtime.preprocess.tokens import TokensFeature
 from edge.runtime.states import all_states
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from edge.runtime.model_io import ModelIO
     from edge.runtime.rig import Rig
 
-Feed = dict[str, "NDArray[np.float32]"]
+Feed = dict[str, "NDArray[Any]"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class BundleContents:
         model_digest: Of the trained weights; that of the graphs where it is not given.
         seed: Of the run that made it.
         program: The exported torch program (`.pt2`), for Torch-TensorRT; it is packed as it is and never loaded here.
+        tokenizers: Bytes of each tokenizer, by the name that `model_io` has for it; the bundle's own has the name that
+            it is packed under.
     """
 
     name: str
@@ -62,7 +66,7 @@ class BundleContents:
     recipe: str | Mapping[str, Any]
     data: TrainingData
     validated_states: Mapping[str, float]
-    golden_inputs: Sequence[Mapping[str, NDArray[np.float32]]]
+    golden_inputs: Sequence[Mapping[str, NDArray[Any]]]
     licenses: str
     stages: Sequence[StageRecord | StageEntry] = ()
     targets: tuple[str, ...] = ()
@@ -70,6 +74,7 @@ class BundleContents:
     model_digest: str | None = None
     seed: int | None = None
     program: bytes | None = None
+    tokenizers: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def pack_bundle(out: Path, contents: BundleContents) -> Bundle:
@@ -83,7 +88,9 @@ def pack_bundle(out: Path, contents: BundleContents) -> Bundle:
 
     Raises:
         BundleError: Contents are missing or contradict each other.
+        ConfigError: A tokenizer does not fit `model_io`.
         ModelError: A graph does not load, does not fit `model_io`, or does not run on a golden input.
+        MissingDependencyError: The model reads text, and the extra `text` is not installed.
     """
     _check(contents)
     _check_replaceable(out)
@@ -121,6 +128,10 @@ def _check(contents: BundleContents) -> None:
             raise BundleError(f"'{state}' is no modality state of this model", f"use {', '.join(known)}")
     for stream in contents.model_io.modalities:
         contents.rig.stream(stream)
+    for item in _text_inputs(contents.model_io):
+        if item.tokenizer not in contents.tokenizers:
+            raise BundleError(f"input '{item.tensor}' has no tokenizer", f"give the content of {item.tokenizer}")
+        TokensFeature(item, contents.tokenizers[item.tokenizer])
 
 
 def _check_replaceable(out: Path) -> None:
@@ -130,8 +141,10 @@ def _check_replaceable(out: Path) -> None:
 
 def _render_files(contents: BundleContents) -> dict[str, bytes]:
     recipe = contents.recipe if isinstance(contents.recipe, str) else _yaml(dict(contents.recipe))
+    model_io, tokenizers = pack_tokenizers(contents.model_io, contents.tokenizers)
     files = {
-        "io.yaml": _yaml(contents.model_io.model_dump(mode="json", by_alias=True)).encode(),
+        **tokenizers,
+        "io.yaml": _yaml(model_io.model_dump(mode="json", by_alias=True)).encode(),
         "rig.yaml": _yaml(contents.rig.model_dump(mode="json", by_alias=True)).encode(),
         "recipe.yaml": recipe.encode(),
         "LICENSES": contents.licenses.encode(),
@@ -149,7 +162,37 @@ def _render_files(contents: BundleContents) -> dict[str, bytes]:
     return files
 
 
-def stack_cases(cases: Sequence[Mapping[str, NDArray[np.float32]]]) -> Feed:
+def pack_tokenizers(model_io: ModelIO, contents: Mapping[str, bytes]) -> tuple[ModelIO, dict[str, bytes]]:
+    """Gives each tokenizer the name that it has in a bundle; equal ones are packed once.
+
+    Args:
+        model_io: Names them by other paths.
+        contents: Bytes by those.
+
+    Returns:
+        The same with the names of the bundle, and the files.
+
+    Raises:
+        BundleError: There are more than a bundle may hold.
+    """
+    distinct = list(dict.fromkeys(contents[item.tokenizer] for item in _text_inputs(model_io)))
+    if len(distinct) > len(TOKENIZER_FILES):
+        raise BundleError(f"the model has {len(distinct)} tokenizers", f"let it share up to {len(TOKENIZER_FILES)}")
+    names = dict(zip(distinct, TOKENIZER_FILES, strict=False))
+    inputs = tuple(
+        item.model_copy(update={"tokenizer": names[contents[item.tokenizer]]})
+        if isinstance(item, TokensInput)
+        else item
+        for item in model_io.inputs
+    )
+    return model_io.model_copy(update={"inputs": inputs}), {name: content for content, name in names.items()}
+
+
+def _text_inputs(model_io: ModelIO) -> list[TokensInput]:
+    return [item for item in model_io.inputs if isinstance(item, TokensInput)]
+
+
+def stack_cases(cases: Sequence[Mapping[str, NDArray[Any]]]) -> Feed:
     """Joins batch-1 tensors of several cases along the batch."""
     return {name: np.concatenate([case[name] for case in cases]) for name in cases[0]}
 

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 import torch
 
 from edge.runtime.errors import ConfigError
-from edge.runtime.model_io import EventOutput, GridOutput, ModelIO, Output, SoftmaxOutput
+from edge.runtime.model_io import EventOutput, GridOutput, ModelIO, SoftmaxOutput
+from edge.training.class_balance import output_weights, rarity, settings_by_output
 from edge.training.losses import event_loss, grid_loss, softmax_loss
 from edge.training.metrics import AccuracyMetric, EventF1, GridF1, ScoreMetric
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
+    from edge.compress.scoring.imbalance import ClassWeights
     from edge.compress.scoring.task import Metric, OutputKind
+    from edge.training.class_balance import LabelledOutput
 
 # Output tensors and target tensors that an output takes, in this order.
 OUTPUT_KINDS: dict[str, tuple[OutputKind, ...]] = {
@@ -32,11 +35,15 @@ class FusionTask:
     Targets: a grid takes int64 `[B, h, w]` classes (0 is background) and float32 `[B, h, w]` distances in
     metres; events float32 `[B, events]`; softmax int64 `[B]`.
 
+    Args:
+        model_io: Its outputs.
+        class_weights: Of the losses, by output tensor; from `weighing`.
+
     Raises:
         ConfigError: An output has no trainable decoder, or a class stands beside other outputs.
     """
 
-    def __init__(self, model_io: ModelIO) -> None:
+    def __init__(self, model_io: ModelIO, class_weights: Mapping[str, Tensor] | None = None) -> None:
         unknown = [o.decoder for o in model_io.outputs if o.decoder not in OUTPUT_KINDS]
         if unknown:
             raise ConfigError(f"no loss is known for outputs decoded as {unknown}", "use grid, events or softmax")
@@ -44,14 +51,40 @@ class FusionTask:
         if "softmax" in decoders and len(decoders) > 1:
             raise ConfigError(f"no score is common to outputs decoded as {decoders}", "let softmax stand alone")
         self.modalities = model_io.modalities
-        self._outputs = model_io.outputs
+        self._io, self._class_weights = model_io, dict(class_weights or {})
+        self._outputs = tuple(o for o in model_io.outputs if isinstance(o, GridOutput | EventOutput | SoftmaxOutput))
         self.output_kinds: tuple[OutputKind, ...] = tuple(
             kind for output in self._outputs for kind in OUTPUT_KINDS[output.decoder]
         )
 
     def loss(self, outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
         """Sum of the outputs' losses."""
-        return torch.stack([_loss(o, t, w) for o, t, w in self._split(outputs, targets)]).sum()
+        parts = self.split(outputs, targets)
+        return torch.stack(
+            [_loss(o, given, wanted, self._class_weights.get(o.tensor)) for o, given, wanted in parts]
+        ).sum()
+
+    def weighing(self, weights: ClassWeights, targets: Sequence[Tensor]) -> FusionTask:
+        """The same task with losses weighted by class, as `edge.training.class_balance` says.
+
+        Args:
+            weights: For all outputs, or by output tensor.
+            targets: Of the whole training split.
+
+        Raises:
+            ConfigError: An output is unknown, or has another number of classes.
+        """
+        settings = settings_by_output(weights, self._outputs)
+        found = {
+            output.tensor: output_weights(output, settings.get(output.tensor, "none"), wanted[0])
+            for output, _, wanted in self.split(targets, targets)
+        }
+        return FusionTask(self._io, {name: values for name, values in found.items() if values is not None})
+
+    def draw_weights(self, targets: Sequence[Tensor]) -> Tensor:
+        """float64 `[N]`: each sample as likely as its rarest class, of all outputs, is rare."""
+        rarities = [rarity(output, wanted[0]) for output, _, wanted in self.split(targets, targets)]
+        return torch.stack(rarities).amax(0)
 
     def metric(self) -> Metric:
         """`score`, and the parts that it is made of."""
@@ -64,9 +97,10 @@ class FusionTask:
         ]
         return ScoreMetric(parts)
 
-    def _split(
+    def split(
         self, outputs: Sequence[Tensor], targets: Sequence[Tensor]
-    ) -> list[tuple[Output, Sequence[Tensor], Sequence[Tensor]]]:
+    ) -> list[tuple[LabelledOutput, Sequence[Tensor], Sequence[Tensor]]]:
+        """Each output with its own output tensors and targets."""
         parts, at = [], 0
         for output in self._outputs:
             end = at + len(OUTPUT_KINDS[output.decoder])
@@ -75,9 +109,11 @@ class FusionTask:
         return parts
 
 
-def _loss(output: Output, tensors: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+def _loss(
+    output: LabelledOutput, tensors: Sequence[Tensor], targets: Sequence[Tensor], weights: Tensor | None
+) -> Tensor:
     if isinstance(output, GridOutput):
-        return grid_loss(tensors[0], tensors[1], targets[0], targets[1])
+        return grid_loss(tensors[0], tensors[1], targets[0], targets[1], weights)
     if isinstance(output, EventOutput):
-        return event_loss(tensors[0], targets[0])
-    return softmax_loss(tensors[0], targets[0])
+        return event_loss(tensors[0], targets[0], weights)
+    return softmax_loss(tensors[0], targets[0], weights)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class AudioFileSource:
         start_ns: int = 0,
         duration_s: float | None = None,
     ) -> None:
-        with _open(path) as file:
+        with open_sound(path) as file:
             self._rate_hz, frames = int(file.samplerate), int(file.frames)
         if rate_hz is not None and rate_hz != self._rate_hz:
             raise SourceError(f"{path} is at {self._rate_hz} Hz, {rate_hz} Hz is needed", _conversion(path, rate_hz))
@@ -89,7 +89,7 @@ class AudioFileSource:
         Raises:
             SourceError: The file turns out to be shorter than its header says, or broken.
         """
-        with _open(self._path) as file:
+        with open_sound(self._path) as file:
             for seq, begin in enumerate(range(0, self._length, self._chunk)):
                 end = min(begin + self._chunk, self._length)
                 arrival = self._stamp(end) + round(TRANSPORT_MS * NS_PER_MS)
@@ -122,12 +122,22 @@ class AudioFileSource:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Any]:
+def open_sound(path: Path, content: BinaryIO | None = None) -> Iterator[Any]:
+    """A `soundfile.SoundFile` that holds what its header says.
+
+    Args:
+        path: Any format that libsndfile reads.
+        content: Bytes to read in its place, which the path then only names.
+
+    Raises:
+        SourceError: It is missing, truncated or no sound.
+        MissingDependencyError: soundfile is absent.
+    """
     soundfile = require_module("soundfile")
-    if not path.is_file():
+    if content is None and not path.is_file():
         raise SourceError(f"there is no sound file {path}", "pass the path of a wav file")
     try:
-        file = soundfile.SoundFile(path)
+        file = soundfile.SoundFile(path if content is None else content)
     except (RuntimeError, OSError) as error:  # soundfile's errors are RuntimeErrors
         raise SourceError(f"{path} is no sound file ({error})", _AGAIN) from error
     with file:

@@ -1,4 +1,4 @@
-"""The words that name sources on the command line: `sim:seed=3`, `kitti:DIR`, `mcap:FILE`, `audio=street.wav`."""
+"""The words that name sources on the command line: `sim:seed=3`, `kitti:DIR`, `manifest:FILE`, `audio=street.wav`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from edge.runtime.errors import SourceError
 from edge.runtime.simulate.rig import street_rig
 from edge.runtime.sources.audio_file import AudioFileSource
 from edge.runtime.sources.kitti import KittiSource
+from edge.runtime.sources.manifest_source import ManifestOptions, ManifestSource
 from edge.runtime.sources.mcap_source import McapSource, RecordingOptions
 from edge.runtime.sources.merge import MergedSource
 from edge.runtime.sources.simulator import SimulatorSource
@@ -22,10 +23,14 @@ if TYPE_CHECKING:
     from edge.runtime.sources.base import Source
 
 LEAD_IN_S = 2.0  # sound beside a drive starts this much earlier, so that the first windows are full
-KINDS = ("sim", "kitti", "mcap")
-FORMS = "sim, sim:seed=3,duration=10,odometry=1, kitti:DIR, mcap:FILE, STREAM=FILE.wav"
+KINDS = ("sim", "kitti", "mcap", "manifest")
+FORMS = (
+    "sim, sim:seed=3,duration=10,odometry=1, kitti:DIR, mcap:FILE, manifest:FILE.csv,split=test,limit=200, "
+    "STREAM=FILE.wav"
+)
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg")
 _SIM_OPTIONS = {"seed": int, "duration": float, "odometry": int}
+_ROW_OPTIONS = ("split", "limit")
 _STREAM = re.compile(r"([^:=]*)=(.*)", re.DOTALL)  # an equals sign before any colon
 _DEFAULT_SIM_S = 20.0
 
@@ -41,6 +46,7 @@ def open_sources(
     audio_rate_hz: int | None = None,
     duration_s: float | None = None,
     recording: RecordingOptions | None = None,
+    rows: ManifestOptions | None = None,
 ) -> Source:
     """Opens what the words name, merged where they are several.
 
@@ -53,12 +59,14 @@ def open_sources(
         duration_s: Length of a simulated drive that names none, and of sound that is beside no recording. Recordings
             are given whole.
         recording: Topics and rig of an MCAP file.
+        rows: Rig and model of a manifest.
 
     Raises:
         SourceError: A word is unknown or malformed, or a recording is.
-        ConfigError: The simulator refuses its options.
+        ConfigError: The simulator refuses its options, or the columns of a manifest do not fit the model.
+        DataError: A row of a manifest is bad.
     """
-    parsed = [_parse(spec, duration_s, recording) for spec in specs]
+    parsed = [_parse(spec, duration_s, recording, rows) for spec in specs]
     span = next((source.span_ns for source in parsed if isinstance(source, (KittiSource, McapSource))), None)
     sources = [
         _sound(item, audio_rate_hz, span, duration_s) if isinstance(item, _SoundSpec) else item for item in parsed
@@ -67,23 +75,40 @@ def open_sources(
 
 
 def _parse(
-    spec: str, duration_s: float | None, recording: RecordingOptions | None
-) -> KittiSource | McapSource | SimulatorSource | _SoundSpec:
+    spec: str, duration_s: float | None, recording: RecordingOptions | None, rows: ManifestOptions | None
+) -> KittiSource | McapSource | SimulatorSource | ManifestSource | _SoundSpec:
     stream = _STREAM.fullmatch(spec)
     if stream:
         return _sound_spec(spec, stream[1].strip(), stream[2].strip())
     kind, _, rest = spec.partition(":")
     if kind == "sim":
         return _simulator(spec, rest, duration_s)
+    if kind not in KINDS:
+        raise SourceError(f"source '{spec}' is of unknown kind '{kind}'{_nearest(kind, KINDS)}", f"use one of: {FORMS}")
+    if not rest:
+        raise SourceError(f"source '{spec}' names no {'folder' if kind == 'kitti' else 'file'}", f"use one of: {FORMS}")
     if kind == "kitti":
-        if not rest:
-            raise SourceError(f"source '{spec}' names no folder", "write kitti:DIR")
         return KittiSource(Path(rest).expanduser())
-    if kind == "mcap":
-        if not rest:
-            raise SourceError(f"source '{spec}' names no file", "write mcap:FILE")
-        return McapSource(Path(rest).expanduser(), recording)
-    raise SourceError(f"source '{spec}' is of unknown kind '{kind}'{_nearest(kind, KINDS)}", f"use one of: {FORMS}")
+    return _manifest(spec, rest, rows) if kind == "manifest" else McapSource(Path(rest).expanduser(), recording)
+
+
+def _manifest(spec: str, rest: str, options: ManifestOptions | None) -> ManifestSource:
+    if options is None:
+        raise SourceError(f"source '{spec}' needs a bundle, whose model says what its columns are", "use edge run")
+    name, *words = rest.split(",")
+    given: dict[str, str] = {}
+    for word in words:
+        key, equals, value = (part.strip() for part in word.partition("="))
+        if key not in _ROW_OPTIONS or not equals or not value:
+            raise SourceError(
+                f"source '{spec}': '{word}' is no option of a manifest{_nearest(key, _ROW_OPTIONS)}",
+                "write manifest:FILE.csv,split=test,limit=200",
+            )
+        given[key] = value
+    limit = given.get("limit")
+    if limit is not None and not (limit.isdecimal() and int(limit) > 0):
+        raise SourceError(f"source '{spec}': limit '{limit}' is no number of samples", "write limit=200")
+    return ManifestSource(Path(name).expanduser(), options, given.get("split"), None if limit is None else int(limit))
 
 
 def _sound_spec(spec: str, stream: str, file: str) -> _SoundSpec:

@@ -110,3 +110,20 @@ def test_impossible_draws_are_refused() -> None:
         draw_set(source(), DrawConfig(samples=41))
     with pytest.raises(ConfigError, match="needs a model"):
         draw_set(source(), DrawConfig(samples=4, selection="ranges"))
+
+
+def test_samples_are_never_drawn_with_what_they_do_not_have() -> None:
+    available = np.ones((COUNT, 2), np.float32)
+    available[::2, 1] = 0
+    available[1::4, 0] = 0
+    drawn = draw_set(source(available=available), DrawConfig(samples=COUNT, complete=0.4, seed=3))
+    has = available[[int(i[-2:]) for i in drawn.ids]]
+    present = np.asarray(drawn.tensors["present"], np.float32)
+    assert (present <= has).all() and (present.sum(1) >= 1).all()
+    assert not (present == has).all(), "those that have both lose some, too"
+    for column, name in enumerate(("camera", "audio")):
+        silent = np.abs(drawn.tensors[name]).reshape(COUNT, -1).max(1) == 0
+        assert np.array_equal(silent, present[:, column] == 0)
+    model = Loudness()
+    draw_set(source(available=available), DrawConfig(samples=9, selection="ranges"), model)
+    assert (np.concatenate(model.present) <= available).all(), "and a model sees them so"

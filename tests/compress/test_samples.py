@@ -69,6 +69,33 @@ def test_masking_zeroes_exactly_what_is_absent() -> None:
     assert inputs[0].eq(1).all(), "the samples themselves stay"
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from([(1.0, 1.0), (1.0, 0.0), (0.0, 1.0)]), min_size=1, max_size=12), st.integers(0, 99))
+def test_a_sample_lacks_what_it_lacks_whatever_is_asked_for(has: list[tuple[float, float]], seed: int) -> None:
+    full = numbered(len(has))
+    data = SampleSet("train", full.ids, full.recordings, full.inputs, full.targets, torch.tensor(has))
+    rows = torch.randperm(len(has), generator=torch.Generator().manual_seed(seed))
+    asked = draw_present(len(rows), 2, 1.0, torch.Generator().manual_seed(seed))
+    *inputs, present = data.masked(rows, asked)
+    assert torch.equal(present, data.presence(rows, asked))
+    assert (present <= torch.tensor(has)[rows]).all()
+    assert (present.sum(1) >= 1).all(), "something is always left"
+    left = (asked * torch.tensor(has)[rows]).any(1)
+    assert torch.equal(present[left], (asked * torch.tensor(has)[rows])[left])
+    for column, x in enumerate(inputs):
+        assert torch.equal(x, data.inputs[column][rows] * present[:, column].reshape(-1, 1, 1, 1))
+
+
+def test_rows_that_have_any_of_the_modalities() -> None:
+    full = numbered(3)
+    assert full.having(torch.tensor([0.0, 1.0])).tolist() == [0, 1, 2]
+    has = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    data = SampleSet("train", full.ids, full.recordings, full.inputs, full.targets, has)
+    assert data.having(torch.tensor([0.0, 1.0])).tolist() == [1, 2]
+    assert data.having(torch.tensor([1.0, 1.0])).tolist() == [0, 1, 2]
+    assert data.subset([1, 0]).having(torch.tensor([1.0, 0.0])).tolist() == [1]
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 4), st.floats(0, 1), st.integers(0, 99))
 def test_modality_dropout_never_takes_everything(modalities: int, dropout: float, seed: int) -> None:

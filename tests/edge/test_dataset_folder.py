@@ -17,9 +17,12 @@ from edge.data.dataset_folder import (
     TensorSpec,
     create_arrays,
     load_split,
+    modality_specs,
+    open_arrays,
     read_manifest,
 )
 from edge.runtime.errors import DataError
+from edge.runtime.model_io import ModelIO
 
 INPUT = TensorSpec(name="camera", dtype="float32", shape=(1, 2, 3))
 TARGET = TensorSpec(name="target", dtype="int64", shape=())
@@ -134,3 +137,41 @@ def test_ids_and_recordings_of_differing_number_are_refused(tmp_path: Path) -> N
     create_arrays(tmp_path, manifest({"train": ("a", "b")}, {"train": ("drive-1",)}))
     with pytest.raises(DataError, match="differ in length"):
         load_split(tmp_path, "train")
+
+
+def test_what_samples_lack_comes_back(tmp_path: Path) -> None:
+    ids: dict[Split, tuple[str, ...]] = {"train": ("a", "b", "c")}
+    told = manifest(ids).model_copy(update={"available": ("camera", "audio")})
+    arrays = create_arrays(tmp_path, told)["train"]
+    arrays["available"][:] = [[1, 0], [1, 1], [0, 1]]
+    arrays["available"].flush()
+    open_arrays(tmp_path, told, "train")["target"][2] = 7
+    found = load_split(tmp_path, "train")
+    assert found.available is not None
+    assert found.available.tolist() == [[1, 0], [1, 1], [0, 1]]
+    assert found.targets[0].tolist() == [0, 0, 7]
+    (tmp_path / "train.available.npy").unlink()
+    with pytest.raises(DataError, match=r"train\.available\.npy cannot be read"):
+        load_split(tmp_path, "train")
+
+
+def test_a_folder_without_that_array_lacks_nothing(folder: Path) -> None:
+    assert load_split(folder, "train").available is None
+
+
+def test_text_is_stored_as_integers() -> None:
+    tokens = {
+        "feature": "tokens",
+        "tensor": "ids",
+        "stream": "text",
+        "shape": [1, 8],
+        "tokenizer": "t",
+        "vocabulary": 9,
+    }
+    image = {"feature": "image", "tensor": "picture", "stream": "camera", "shape": [1, 3, 4, 6]}
+    present = {"feature": "present", "streams": ["text", "camera"]}
+    io = ModelIO.model_validate({"schema": 1, "inputs": [tokens, image, present], "outputs": []})
+    assert modality_specs(io) == (
+        TensorSpec(name="ids", dtype="int64", shape=(8,)),
+        TensorSpec(name="picture", dtype="float32", shape=(3, 4, 6)),
+    )

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
+from edge.compress.stages.stage import DistillStage
 from edge.project import StreetData, find_project, load_project, preset_path, with_seed
 from edge.runtime.errors import ConfigError
+from edge.runtime.model_io import TokensInput
 
 
 @pytest.mark.parametrize("name", ["street_demo", "street_full"])
@@ -57,3 +60,30 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, named: str) -> None:
     path.write_text(text)
     with pytest.raises(ConfigError, match=named):
         load_project(path)
+
+
+def test_a_tokenizer_is_against_the_project_file(tmp_path: Path) -> None:
+    raw = yaml.safe_load(preset_path("street_demo").read_text())
+    tokens = {
+        "feature": "tokens",
+        "tensor": "ids",
+        "stream": "report",
+        "shape": [1, 8],
+        "tokenizer": "../words/tokenizer.json",
+        "vocabulary": 11,
+    }
+    raw["io"]["inputs"].insert(0, tokens)
+    (tmp_path / "plant").mkdir()
+    (tmp_path / "plant" / "project.yaml").write_text(yaml.safe_dump(raw))
+    (found,) = (i for i in load_project(tmp_path / "plant" / "project.yaml").io.inputs if isinstance(i, TokensInput))
+    assert found.tokenizer == str((tmp_path / "words" / "tokenizer.json").resolve())
+
+
+def test_logs_are_against_the_project_file(tmp_path: Path) -> None:
+    stages = [{"stage": "distill", "fit": {"log_dir": "../logs/student"}}, {"stage": "quantize"}]
+    document = {"base": str(preset_path("street_demo")), "train": {"log_dir": "log"}, "recipe": {"stages": stages}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(document))
+    project = load_project(tmp_path / "mine.yaml")
+    assert project.train.log_dir == tmp_path / "log"
+    first = project.recipe.stages[0]
+    assert isinstance(first, DistillStage) and first.fit.log_dir == tmp_path.parent / "logs" / "student"

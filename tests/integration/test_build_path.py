@@ -11,7 +11,7 @@ import torch
 
 from edge.compress.program.file import read_program
 from edge.data.dataset_folder import load_split, read_manifest
-from edge.data.street import prepare_dataset
+from edge.data.prepared import prepare_dataset
 from edge.project import Project, load_project
 from edge.runtime.bundle import Bundle
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from edge.cli.build_steps import WORK, compress_stages, open_project, train_or_recall_teacher
-from edge.compress.stages.origin import tensors_digest
+from edge.compress.provenance import tensors_digest
 from edge.project import find_project, with_seed
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import yaml
 from edge.compress.export import export_onnx
 from edge.compress.precision_plan import load_plan
 from edge.compress.sensitivity.report import load_sensitivity
-from edge.data.street import prepare_dataset
+from edge.data.prepared import prepare_dataset
 from edge.devices.catalog import load_device
 from edge.devices.estimate import estimate_graph
 from edge.graph.layers import weighted_layers

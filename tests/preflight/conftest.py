@@ -119,7 +119,7 @@ def street_bundle(street: Compiled, tmp_path_factory: pytest.TempPathFactory) ->
     from edge.compress.dialects.half_regions import write_half
     from edge.compress.dialects.writing import write_u8
     from edge.compress.program.file import pack_program
-    from edge.data.street import project_rig
+    from edge.data.prepared import project_rig
     from edge.packing.pack import BundleContents, pack_bundle
     from edge.project import load_project, preset_path
     from edge.runtime.manifest import StageEntry, TrainingData

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from edge.cli import app
 from edge.runtime.errors import GateError, MissingDependencyError
 from tests.preflight.test_tensorrt_engines import SIX, odd_graph
+from tests.runtime.text_bundle import text_graph
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,3 +100,10 @@ def test_a_board_build_without_a_board_names_the_check(street_bundle: Path) -> N
     done = CliRunner().invoke(app, ["build", str(street_bundle)])
     assert isinstance(done.exception, MissingDependencyError) and done.exception.exit_code == 2
     assert "driver" in str(done.exception)
+
+
+def test_ids_of_int64_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_bytes(text_graph())
+    done, report = check(tmp_path / "text.onnx", "--target", "orin-nano-8gb", "--strict")
+    assert done.exit_code == 0, done.output
+    assert (statuses(report)["TensorRT parser"], statuses(report)["engine build"]) == ("passed", "passed")

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
 from pydantic import Discriminator, Tag
 
 from edge.models.fusion.channel_mixing import ChannelMixing, ChannelMixingConfig
+from edge.models.fusion.cross_attention import CrossAttention, CrossAttentionConfig
+from edge.models.fusion.gated_residual import GatedResidual, GatedResidualConfig
+from edge.models.fusion.modality_attention import ModalityAttention, ModalityAttentionConfig
+from edge.models.fusion.weighted_sum import WeightedSum, WeightedSumConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor, nn
+
+    from edge.models.fusion.branch_maps import BranchMaps
 
 
 @runtime_checkable
@@ -33,15 +37,34 @@ def _kind(value: Any) -> str:
     return str(found)
 
 
-FusionConfig = Annotated[Annotated[ChannelMixingConfig, Tag("channel_mixing")], Discriminator(_kind)]
+FusionConfig = Annotated[
+    Annotated[ChannelMixingConfig, Tag("channel_mixing")]
+    | Annotated[WeightedSumConfig, Tag("weighted_sum")]
+    | Annotated[ModalityAttentionConfig, Tag("modality_attention")]
+    | Annotated[CrossAttentionConfig, Tag("cross_attention")]
+    | Annotated[GatedResidualConfig, Tag("gated_residual")],
+    Discriminator(_kind),
+]
 
 
-def build_fusion(config: FusionConfig, inputs: Sequence[int], *, spatial: bool) -> nn.Module:
-    """The fusion of a model.
+def build_fusion(config: FusionConfig, maps: BranchMaps) -> nn.Module:
+    """The fusion of a model, with random weights.
 
     Args:
         config: Which, and how wide.
-        inputs: Channels of each modality's map.
-        spatial: Whether the maps share a grid that the outputs need; otherwise only their contents count.
+        maps: What it will get.
+
+    Raises:
+        ConfigError: The configuration names a modality that there is not.
     """
-    return ChannelMixing(inputs, config, spatial=spatial)
+    match config:
+        case ChannelMixingConfig():
+            return ChannelMixing(maps, config)
+        case WeightedSumConfig():
+            return WeightedSum(maps, config)
+        case ModalityAttentionConfig():
+            return ModalityAttention(maps, config)
+        case CrossAttentionConfig():
+            return CrossAttention(maps, config)
+        case GatedResidualConfig():
+            return GatedResidual(maps, config)

@@ -17,6 +17,7 @@ from edge.runtime.engines.tensorrt import RunnerConfig, TensorRTEngine
 from edge.runtime.errors import BundleError, ConfigError, EdgeError, ModelError, RigError
 from edge.runtime.model_io import LogMelInput
 from edge.runtime.sources.grammar import open_sources
+from edge.runtime.sources.manifest_source import manifest_options
 from edge.runtime.sources.mcap_source import RecordingOptions
 from edge.sentences import as_sentences
 
@@ -85,7 +86,13 @@ def open_drive(bundle: Bundle, specs: Sequence[str], duration_s: float | None) -
     name, rig, read = f"that of the bundle {bundle.manifest.name}", bundle.rig, bundle.model_io.modalities
     heard = (item.rate_hz for item in bundle.model_io.inputs if isinstance(item, LogMelInput))
     options = RecordingOptions({}, rig, name, read, False)
-    return open_sources(specs or ("sim",), audio_rate_hz=next(heard, None), duration_s=duration_s, recording=options)
+    return open_sources(
+        specs or ("sim",),
+        audio_rate_hz=next(heard, None),
+        duration_s=duration_s,
+        recording=options,
+        rows=manifest_options(bundle, specs),
+    )
 
 
 def _road(bundle: Bundle, config: SubjectConfig, chosen: RunEngine) -> tuple[SampleRoad | GoldenRoad, str, list[str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.runtime.decode import Decoder
-from edge.runtime.fusion import Fusion, complete_rig, sound_windows_ns
+from edge.runtime.fusion import Fusion, complete_rig, series_steps, sound_windows_ns
 from edge.runtime.run_steps import RunSteps
 from edge.runtime.states import choose_state
 from edge.runtime.synchronizer import Synchronizer
@@ -52,7 +52,7 @@ class SampleRoad:
         modalities = bundle.model_io.modalities
         streams = tuple(name for name in modalities if name in source.rig.streams)
         steps = RunSteps(rig, modalities)
-        sync = Synchronizer(rig, streams, sound_windows_ns(bundle.model_io))
+        sync = Synchronizer(rig, streams, sound_windows_ns(bundle.model_io), series_steps(bundle.model_io))
         self.state = choose_state(streams, modalities, bundle.states)
         self.compensated = rig.deskew is not None
         self._fusion = Fusion(bundle, rig, engine)

@@ -34,13 +34,13 @@ class Net(nn.Module):
         )
 
 
-def draw(split: str = "train", **config: Any) -> CalibrationSet:
+def draw(split: str = "train", available: Tensor | None = None, **config: Any) -> CalibrationSet:
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(COUNT, 2, 8, 8, generator=generator)
     image[LOUD] *= 50
     sound = torch.randn(COUNT, 1, 4, 4, generator=generator)
     ids = tuple(f"s{i}" for i in range(COUNT))
-    data = SampleSet(split, ids, ids, (image, sound), (torch.zeros(COUNT),))
+    data = SampleSet(split, ids, ids, (image, sound), (torch.zeros(COUNT),), available)
     model = Net().eval()
     task: Any = SimpleNamespace(modalities=("image", "sound"))
     context = CompressionContext(task, data, model, build_student=lambda: model)
@@ -53,6 +53,15 @@ def test_states_come_in_the_shares_that_are_asked_for() -> None:
     assert {tuple(r): int((present == r).all(1).sum()) for r in np.unique(present, axis=0)} == {
         (1, 1): 6, (0, 1): 3, (1, 0): 3,
     }  # fmt: skip
+
+
+def test_samples_lack_what_they_lack() -> None:
+    available = torch.ones(COUNT, 2)
+    available[::3, 1] = 0
+    drawn = draw(available=available, samples=COUNT, complete=0.5)
+    has = available.numpy()[[int(name[1:]) for name in drawn.ids]]
+    assert (drawn.tensors["present"] <= has).all()
+    assert (drawn.tensors["present"].sum(1) >= 1).all()
 
 
 def test_a_choice_by_ranges_has_the_sample_that_sets_the_scale() -> None:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 import yaml
 
+from edge.compress.fitting import FitConfig
 from edge.compress.gates.config import GateConfig
+from edge.compress.provenance import Origin, first_change, tensors_digest
 from edge.compress.samples import SampleSet
-from edge.compress.stages.origin import (
-    Origin,
-    common_origin,
-    first_change,
-    origin_of,
-    split_digest,
-    stage_seed,
-    tensors_digest,
-)
+from edge.compress.stages.origin import common_origin, origin_of, split_digest, stage_seed
 from edge.compress.stages.stage import DistillStage, PruneStage, QuantizeStage
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from edge.compress.tuning.config import TuneConfig, TuneFit
 
 
 def split(name: str = "train", value: float = 0.0) -> SampleSet:
@@ -113,3 +106,23 @@ def test_a_split_is_its_samples_recordings_and_values() -> None:
     )
     assert split_digest(plain) == split_digest(split())
     assert len({split_digest(s) for s in (plain, *others)}) == 5
+
+
+def test_where_a_training_is_logged_changes_nothing() -> None:
+    logged = DistillStage(fit=FitConfig(log_dir=Path("log")))
+    assert first_change(origin(DistillStage()), origin(logged)) is None
+    tuned = (QuantizeStage(tune=TuneConfig()), QuantizeStage(tune=TuneConfig(fit=TuneFit(log_dir=Path("log")))))
+    assert first_change(*(origin(stage) for stage in tuned)) is None
+
+
+def test_how_it_is_trained_changes_the_stage_and_not_what_it_draws() -> None:
+    """A key that came later leaves seeds alone: an older recipe then gives what it gave."""
+    sgd = DistillStage(fit=FitConfig(optimizer="sgd"))
+    assert first_change(origin(DistillStage()), origin(sgd)) == "stage 'student'.fit.optimizer was adamw, is sgd"
+    assert stage_seed(sgd) == stage_seed(DistillStage())
+    assert stage_seed(DistillStage(fit=FitConfig(epochs=9))) != stage_seed(DistillStage())
+
+
+def test_what_samples_lack_is_part_of_a_split() -> None:
+    lacking = replace(split(), available=torch.tensor([[1.0], [0.0]]))
+    assert split_digest(lacking) != split_digest(split())

@@ -50,7 +50,7 @@ def test_a_plan_that_cuts_nearly_all_loses_more_and_nothing_else_changes() -> No
 
 def test_rivals_learn_from_some_samples_and_are_judged_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[SampleSet] = []
-    monkeypatch.setattr("edge.compress.stages.rivals.teach", lambda *given: seen.append(given[2]))
+    monkeypatch.setattr("edge.compress.stages.rivals.teach", lambda *given, **_: seen.append(given[2]))
     judged: list[SampleSet] = []
 
     class Noted:

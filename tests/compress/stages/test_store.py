@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge.compress.latency_table import LatencyTable, LayerLatency
+from edge.compress.provenance import tensors_digest
 from edge.compress.recipe import Recipe, load_recipe, run_recipe
 from edge.compress.samples import SampleSet
 from edge.compress.scoring.evaluation import evaluate_by_recording
@@ -23,7 +24,7 @@ from edge.compress.sparsify.onnx_weights import sparse_layers
 from edge.compress.sparsify.record import noted_sparsity
 from edge.compress.stages.judging import StageRefusedError
 from edge.compress.stages.measure import MeasuredStage, StageMeasurer
-from edge.compress.stages.origin import common_origin, tensors_digest
+from edge.compress.stages.origin import common_origin
 from edge.compress.stages.record import StageRecord
 from edge.compress.stages.stage import Artifact, CompressionContext, StageConfig
 from edge.compress.stages.store import StageStore

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from edge.compress.provenance import tensors_digest
 from edge.compress.samples import SampleSet
-from edge.compress.stages.origin import tensors_digest, training_origin
+from edge.compress.stages.origin import training_origin
 from edge.compress.stages.trained import keep_trained, recall_trained
 
 if TYPE_CHECKING:

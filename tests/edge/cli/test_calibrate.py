@@ -15,7 +15,7 @@ from edge.calibration.dataset import CalibrationSet
 from edge.cli.calibrate import calibrate
 from edge.compress.stages.record import StageRecord
 from edge.data.dataset_folder import load_split
-from edge.data.street import prepare_dataset
+from edge.data.prepared import prepare_dataset
 from edge.models.fusion_model import FusionModel
 from edge.project import load_project, preset_path
 from edge.runtime.errors import ConfigError, DataError

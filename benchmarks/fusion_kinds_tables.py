@@ -1,0 +1,61 @@
+"""The tables of the fusions' benchmark, for the terminal and for docs/fusion.md."""
+
+from __future__ import annotations
+
+from statistics import mean
+from typing import Any
+
+from tables import figure, table
+
+KINDS = ("channel_mixing", "weighted_sum", "modality_attention", "cross_attention", "gated_residual")
+BASELINE = KINDS[0]
+LARGEST_LOSS = 0.5  # points that INT8 may cost in a state
+
+
+def report(projects: dict[str, Any]) -> list[str]:
+    """For each project what its fusions score, and which is best in the mean of the states."""
+    lines = []
+    for name, found in projects.items():
+        lines += _of_project(name, found["conditions"], found["kinds"])
+    return lines
+
+
+def _of_project(name: str, conditions: dict[str, Any], kinds: dict[str, Any]) -> list[str]:
+    states = list(next(iter(kinds.values()))["int8_score"])
+    seeds = "one seed" if conditions["seeds"] == 1 else f"mean of {conditions['seeds']} seeds"
+    lines = [
+        f"**{name}**: {conditions['train_samples']} training samples, {conditions['epochs']} epochs, {seeds}; "
+        f"{conditions['test_samples']} test samples. Score of the INT8 graph, in brackets the points that INT8 lost, "
+        "with the 95 % interval over recordings where there is one seed.",
+        "",
+    ]
+    rows = [[kind, *(_score(row, state) for state in states), f"{_mean_score(row):.2f}"] for kind, row in kinds.items()]
+    lines += table(["fusion", *states, "mean"], rows)
+    lines += ["What it costs: one thread, ONNX Runtime, all graphs in turn; the ratio is of INT8 latencies.", ""]
+    lines += table(
+        ["fusion", "parameters", "million MACs", "FP32 ms", "INT8 ms", f"INT8 against {BASELINE}", "`edge check`"],
+        [_costs(kind, row, kinds.get(BASELINE)) for kind, row in kinds.items()],
+    )
+    best = max(kinds, key=lambda kind: _mean_score(kinds[kind]))
+    return [*lines, f"Best in the mean of the states here: `{best}`.", ""]
+
+
+def _score(row: dict[str, Any], state: str) -> str:
+    lost = row["int8_loss"][state]
+    told = f"{mean(found['estimate'] for found in lost):+.2f}"
+    if len(lost) == 1:
+        told += f"; {lost[0]['low']:+.2f} to {lost[0]['high']:+.2f}"
+    return f"{mean(row['int8_score'][state]):.2f} ({told})"
+
+
+def _mean_score(row: dict[str, Any]) -> float:
+    return mean(mean(values) for values in row["int8_score"].values())
+
+
+def _costs(kind: str, row: dict[str, Any], baseline: dict[str, Any] | None) -> list[str]:
+    latency = row["latency_ms"]
+    against = "-" if baseline is None else f"{latency['u8'] / baseline['latency_ms']['u8']:.2f}x"
+    failed = {device: steps for device, steps in row["check"].items() if steps}
+    verdict = "; ".join(f"{device}: {', '.join(steps)}" for device, steps in failed.items()) or "passes"
+    costs = (row["macs"] / 1e6, latency["fp32"], latency["u8"])
+    return [kind, f"{row['parameters']:,}", *map(figure, costs), against, verdict]

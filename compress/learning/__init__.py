@@ -1,0 +1,1 @@
+"""What the training loop is made of: its config, batches, optimizer, schedule, device, state on disk, and scores."""

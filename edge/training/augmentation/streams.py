@@ -1,0 +1,122 @@
+"""Makes one `Augment` of a project's `augment`: every stream varied by its own config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from edge.runtime.errors import ConfigError
+from edge.runtime.model_io import GridOutput, LidarViewInput, LogMelInput, PresentInput, TokensInput
+from edge.training.augmentation.config import (
+    ImageAugmentConfig,
+    LidarViewAugmentConfig,
+    LogMelAugmentConfig,
+    TokensAugmentConfig,
+)
+from edge.training.augmentation.draws import chosen_samples, drawn_between, gaussian_like, per_sample
+from edge.training.augmentation.images import vary_images, vary_lidar_views
+from edge.training.augmentation.readings import random_tokens, vary_readings, vary_tokens
+from edge.training.augmentation.spectrograms import vary_logmels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from edge.compress.fitting import Augment
+    from edge.runtime.model_io import ModelIO, SensorInput
+    from edge.training.augmentation.config import AugmentConfig
+
+LOUDEST_NOISE = 2.0  # standard deviation of what replaces a noisy modality, in those of its normalisation
+
+
+def stream_augment(configs: Mapping[str, AugmentConfig], model_io: ModelIO) -> Augment | None:
+    """What varies a batch's modality tensors, in the model's order; None where no stream has a config.
+
+    Raises:
+        ConfigError: A config names a stream that the model does not have, is of another kind than its tensor, moves
+            or mirrors a picture whose grid of labels would stay, or makes the only modality noisy.
+    """
+    if not configs:
+        return None
+    items = [item for item in model_io.inputs if not isinstance(item, PresentInput)]
+    for stream, config in configs.items():
+        _refuse(stream, config, items, model_io)
+    return StreamAugment(tuple((item, configs.get(item.stream)) for item in items))
+
+
+@dataclass(frozen=True)
+class StreamAugment:
+    """Varies every stream that has a config; a generator's state decides all draws.
+
+    Attributes:
+        streams: Each modality's tensor and its config, in the model's order.
+    """
+
+    streams: tuple[tuple[SensorInput, AugmentConfig | None], ...]
+
+    def __call__(self, modalities: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+        """New tensors of the same shapes and dtypes; those given are left as they are."""
+        varied = [
+            x if config is None else _varied(x, config, item, generator)
+            for x, (item, config) in zip(modalities, self.streams, strict=True)
+        ]
+        noisy = self._noisy(len(modalities[0]), generator)
+        return tuple(
+            _drowned_out(x, noisy[:, i], item, generator) if config is not None and config.noisy else x
+            for i, (x, (item, config)) in enumerate(zip(varied, self.streams, strict=True))
+        )
+
+    def _noisy(self, count: int, generator: torch.Generator) -> Tensor:
+        """Bool `[count, modalities]`; a sample that would have nothing else keeps one modality, drawn evenly."""
+        probabilities = [0.0 if config is None else config.noisy for _, config in self.streams]
+        drawn = torch.stack([chosen_samples(p, count, generator) for p in probabilities], dim=1)
+        spared = torch.randint(len(self.streams), (count, 1), generator=generator)
+        return drawn.scatter(1, spared, drawn.gather(1, spared) & ~drawn.all(1, keepdim=True))
+
+
+def _varied(x: Tensor, config: AugmentConfig, item: SensorInput, generator: torch.Generator) -> Tensor:
+    if isinstance(config, ImageAugmentConfig):
+        changed = vary_images(x, config, generator)
+    elif isinstance(config, LogMelAugmentConfig):
+        assert isinstance(item, LogMelInput), "checked when built"
+        changed = vary_logmels(x, config, item, generator)
+    elif isinstance(config, LidarViewAugmentConfig):
+        assert isinstance(item, LidarViewInput), "checked when built"
+        changed = vary_lidar_views(x, config, item, generator)
+    elif isinstance(config, TokensAugmentConfig):
+        assert isinstance(item, TokensInput), "checked when built"
+        changed = vary_tokens(x, config, item, generator)
+    else:
+        changed = vary_readings(x, config, generator)
+    return torch.where(per_sample(chosen_samples(config.probability, len(x), generator), x), changed, x)
+
+
+def _drowned_out(x: Tensor, noisy: Tensor, item: SensorInput, generator: torch.Generator) -> Tensor:
+    """Strong noise in place of the samples `noisy` bool `[B]`: random tokens, or Gaussian about the sample's mean."""
+    if isinstance(item, TokensInput):
+        noise = torch.where(x != 0, random_tokens(x, item, generator), 0)
+    else:
+        mean = x.flatten(1).mean(1)
+        noise = per_sample(mean, x) + drawn_between(0.5, LOUDEST_NOISE, x, generator) * gaussian_like(x, generator)
+    return torch.where(per_sample(noisy, x), noise, x)
+
+
+def _refuse(stream: str, config: AugmentConfig, items: list[SensorInput], model_io: ModelIO) -> None:
+    item = next((item for item in items if item.stream == stream), None)
+    if item is None:
+        raise ConfigError(f"augment names '{stream}', the model has {[i.stream for i in items]}", "correct its name")
+    if item.feature != config.kind:
+        raise ConfigError(
+            f"augment.{stream} is of kind {config.kind}, its tensor is a {item.feature}", f"write kind: {item.feature}"
+        )
+    grid = any(isinstance(output, GridOutput) for output in model_io.outputs)
+    if grid and isinstance(config, ImageAugmentConfig) and (config.shift or config.flip):
+        raise ConfigError(
+            f"augment.{stream} moves pictures, and the labels of the grid would stay where they are",
+            f"leave shift and flip out of augment.{stream}",
+        )
+    if config.noisy and len(items) == 1:
+        raise ConfigError(f"augment.{stream}.noisy leaves nothing to learn from", "leave it out: there is one modality")
