@@ -17,6 +17,7 @@ VERBS = {
     "demo": "Train, compress and run a fusion model on simulated streets.",
     "train": "Train the teacher of a project.",
     "compress": "Distil, prune and quantize a teacher; pack the bundle.",
+    "explain": "Say what a model rests on, where it fails, and whom it fails.",
     "calibrate": "Find INT8 scales on a calibration set (sensor geometry is the rig).",
     "check": "Ask what a board's compiler would make of a model.",
     "estimate": "Estimate latency and memory on a board.",

@@ -1,0 +1,1 @@
+"""What a fusion model rests on, where it fails, and whom it fails."""
