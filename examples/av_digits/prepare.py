@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
+from digit_replay import write_replay
 from digit_samples import (
     COLOUR_DB,
     IMAGE_SIGMA,
@@ -34,6 +35,9 @@ from edge.runtime.preprocess.preprocessor import Preprocessor
 from edge.runtime.rig import load_rig
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from digit_samples import Digit
     from digit_splits import Material
 
     from edge.runtime.model_io import ModelIO
@@ -51,9 +55,13 @@ def main(
     held_out_speaker: Annotated[
         str | None, typer.Option(help="Test on this speaker alone, whom training never hears.")
     ] = None,
+    replayed: Annotated[int, typer.Option(min=0, help="Test samples that are also written as PNG and WAV.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
 ) -> None:
-    """Writes training, validation and test samples, ready for `edge train examples/av_digits/project.yaml`."""
+    """Writes training, validation and test samples, ready for `edge train examples/av_digits/project.yaml`.
+
+    The first test samples are also written as files, for `edge run BUNDLE --source manifest:OUT/replay/manifest.csv`.
+    """
     try:
         model_io = load_project(HERE / "project.yaml").io
         material = read_material(data, held_out_speaker)
@@ -61,6 +69,7 @@ def main(
         manifest = _manifest(model_io, material, counts, {"held_out_speaker": held_out_speaker, "seed": seed})
         with atomic_folder(out) as folder:
             _draw(folder, manifest, model_io, material, seed)
+            write_replay(folder / "replay", _test_digits(material, model_io, min(replayed, test), seed))
     except EdgeError as error:
         Console(stderr=True).print(f"error: {error}", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
@@ -77,14 +86,24 @@ def _draw(
         arrays = created[split]
         rows = range(len(manifest.splits[split].ids))
         for row in track(rows, f"Draw the {split} split", console=Console(stderr=True)):
-            generator = np.random.default_rng([seed, SPLITS.index(split), row])
-            digit = draw_digit(material[split], row, window, generator, vary=split == "train")
+            digit = draw_digit(material[split], row, window, _generator(seed, split, row), vary=split == "train")
             tensors = preprocessor.inputs(digit.payloads)
             for spec in manifest.inputs:
                 arrays[spec.name][row] = tensors[spec.name][0]
             arrays[TARGET.name][row] = digit.digit
         for array in arrays.values():
             array.flush()
+
+
+def _test_digits(material: dict[Split, Material], model_io: ModelIO, count: int, seed: int) -> Iterator[Digit]:
+    """The first samples of the test split once more, as they were before preprocessing."""
+    window = Preprocessor(model_io, load_rig(HERE / "rig.yaml")).window_samples("audio")
+    for row in range(count):
+        yield draw_digit(material["test"], row, window, _generator(seed, "test", row), vary=False)
+
+
+def _generator(seed: int, split: Split, row: int) -> np.random.Generator:
+    return np.random.default_rng([seed, SPLITS.index(split), row])
 
 
 def _manifest(
@@ -119,6 +138,7 @@ def _members(split: Split, material: Material, count: int) -> SplitSpec:
     return SplitSpec(
         ids=tuple(f"{split}-{row}" for row in range(count)),
         recordings=tuple(names[row % len(names)] for row in range(count)),
+        attributes={"speaker": tuple(material.recordings[row % len(names)].speaker for row in range(count))},
     )
 
 
