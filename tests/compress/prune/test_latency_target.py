@@ -279,7 +279,7 @@ class Masked(nn.Module):
 
 def test_the_stage_prunes_by_its_contexts_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Recovery is another test's matter, so the teacher teaches nothing here."""
-    monkeypatch.setattr("edge.compress.stages.handlers.teach", lambda *_: SimpleNamespace(notes=dict))
+    monkeypatch.setattr("edge.compress.stages.handlers.teach", lambda *_, **__: SimpleNamespace(notes=dict))
     samples = SampleSet("train", ("a", "b"), ("r", "r"), (torch.ones(2, 3, 8, 8),), (torch.zeros(2),))
     model = Masked().eval()
     task: Any = None  # only losses and metrics would ask for it
