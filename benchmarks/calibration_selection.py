@@ -22,13 +22,13 @@ from edge.calibration.cache import RangeMethod
 from edge.calibration.coverage import agreement_of
 from edge.calibration.drawing import DrawConfig, SampleSource, draw_set, whole_split
 from edge.calibration.observers import Observer
+from edge.checkpoint import load_checkpoint
 from edge.compress.quantize.activation_ranges import RangeFinder
 from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.quantize.pt2e import quantize_static
 from edge.compress.scoring.evaluation import evaluate_by_recording
 from edge.compress.scoring.loss_intervals import paired_losses
 from edge.data.dataset_folder import load_split
-from edge.training.checkpoint import load_checkpoint
 from edge.training.fusion_task import FusionTask
 
 sys.path.insert(0, str(Path(__file__).parent / "compression"))
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from edge.calibration.dataset import CalibrationSet
     from edge.calibration.sample_tails import SampleRanges
     from edge.calibration.tensor_range import TensorRange
+    from edge.checkpoint import Checkpoint
     from edge.compress.scoring.recording_counts import RecordingCounts
-    from edge.training.checkpoint import Checkpoint
 
 BATCH, SCORED_AT_ONCE = 16, 100
 RESULT = Path(__file__).parent / "results" / "calibration_selection.json"

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from edge.calibration.dataset import CalibrationSet
     from edge.calibration.drawing import DrawConfig
     from edge.calibration.tensor_range import TensorRange
+    from edge.checkpoint import Checkpoint
     from edge.compress.quantize.activation_ranges import RangeFinder
     from edge.compress.quantize.config import QuantizeConfig
     from edge.runtime.model_io import ModelIO
-    from edge.training.checkpoint import Checkpoint
 
     Doing = Callable[[str], AbstractContextManager[None]]
 

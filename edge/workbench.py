@@ -21,6 +21,7 @@ from edge.data.dataset_folder import load_split, read_manifest
 from edge.data.prepared import project_rig
 from edge.devices.catalog import load_device
 from edge.devices.estimate import estimate_graph
+from edge.model_start import start_model
 from edge.models.encoders.adapters import adapted
 from edge.models.encoders.pretrained import origins_of
 from edge.models.encoders.transformer import pretrained_digests
@@ -34,7 +35,6 @@ from edge.training.aligned_training import AlignedTraining
 from edge.training.augmentation.streams import stream_augment
 from edge.training.fusion_task import FusionTask
 from edge.training.label_share import labelled_part
-from edge.training.pretraining.starting import start_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -45,10 +45,10 @@ def calibrate(
 
     from edge.calibration.drawing import DrawConfig
     from edge.calibration_run import run_calibration
+    from edge.checkpoint import load_checkpoint
     from edge.cli.progress import progress_steps
     from edge.compress.quantize.config import QuantizeConfig
     from edge.runtime.errors import ConfigError
-    from edge.training.checkpoint import load_checkpoint
 
     for option, value, known in (("observer", observer, OBSERVERS), ("selection", selection, SELECTIONS)):
         if value not in known:

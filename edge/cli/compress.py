@@ -12,10 +12,10 @@ from edge.cli.processes import across_processes, refuse_several
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from edge.checkpoint import Checkpoint
     from edge.cli.build_steps import Chain
     from edge.compress.stages.store import StageStore
     from edge.project import Project
-    from edge.training.checkpoint import Checkpoint
     from edge.workbench import Workbench
 
 
@@ -52,11 +52,11 @@ def compress(
 def _compress_teacher(checkpoint: Path, out: Path, recipe: Path | None, calibration: Path | None, fresh: bool) -> None:
     from rich.console import Console
 
+    from edge.checkpoint import load_checkpoint
     from edge.cli.build_steps import WORK, compress_stages
     from edge.cli.progress import progress_steps
     from edge.compress.parallel.collectives import first_alone
     from edge.shared_workbench import open_shared_workbench
-    from edge.training.checkpoint import load_checkpoint
 
     console = Console()
     saved = load_checkpoint(checkpoint)

@@ -31,6 +31,7 @@ def demo(
     """
     from rich.console import Console
 
+    from edge.checkpoint import CheckpointManifest, save_checkpoint
     from edge.cli.build_steps import (
         WORK,
         compress_stages,
@@ -43,7 +44,6 @@ def demo(
     )
     from edge.cli.progress import progress_steps
     from edge.project import load_project, preset_path, with_seed
-    from edge.training.checkpoint import CheckpointManifest, save_checkpoint
 
     refuse_several("the demo runs on one process")
     console = Console()

@@ -30,6 +30,7 @@ def train(
     """
     from rich.console import Console
 
+    from edge.checkpoint import CheckpointManifest, save_checkpoint
     from edge.cli.build_steps import detail_teacher, open_project, train_teacher
     from edge.cli.progress import progress_steps
     from edge.compress.learning.progress import TRAINING_NOTE
@@ -38,7 +39,6 @@ def train(
     from edge.project import find_project
     from edge.report.class_table import class_tables, reliability_table
     from edge.report.table import stage_table
-    from edge.training.checkpoint import CheckpointManifest, save_checkpoint
     from edge.training.detailed_metrics import METRICS_FILE
 
     console = Console()

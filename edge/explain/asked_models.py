@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from edge.checkpoint import load_checkpoint
 from edge.compress.provenance import tensors_digest
 from edge.compress.stages.measure import module_runner, onnx_runner
 from edge.runtime.bundle_layout import MANIFEST
 from edge.runtime.errors import BundleError, DataError
 from edge.runtime.model_io import GridOutput, PresentInput
-from edge.training.checkpoint import load_checkpoint
 from edge.training.fusion_task import FusionTask
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.explain.attribution_summary import Attributions
-from edge.explain.bias import AttributeFinding
 from edge.explain.config import ExplainConfig
 from edge.explain.contribution import ClassContribution, Contribution
 from edge.explain.failure_slices import Failures
 from edge.explain.fusion_shares import WeightShares
+from edge.explain.group_findings import AttributeFinding
 from edge.explain.paired_models import ModelComparison
 from edge.explain.recording_draws import Quantity
 from edge.runtime.environment import HostDescription

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge.explain.bias import AttributeFinding, GapFinding
     from edge.explain.config import BiasConfig
+    from edge.explain.group_findings import AttributeFinding, GapFinding
 
 _MANY_TIMES = 100
 _METRICS = {

@@ -13,9 +13,9 @@ from edge.explain.gap_wording import metric_words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edge.explain.bias import AttributeFinding
     from edge.explain.contribution import Contribution
     from edge.explain.findings import Explanation
+    from edge.explain.group_findings import AttributeFinding
     from edge.explain.recording_draws import Quantity
     from edge.runtime.statistics import Interval
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from edge.checkpoint import CheckpointManifest, load_checkpoint, save_checkpoint
 from edge.compress.program.file import read_program
 from edge.data.dataset_folder import load_split, read_manifest
 from edge.data.prepared import prepare_dataset
@@ -16,7 +17,6 @@ from edge.project import Project, load_project
 from edge.runtime.bundle import Bundle
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from edge.runtime.errors import ModelError
-from edge.training.checkpoint import CheckpointManifest, load_checkpoint, save_checkpoint
 from edge.workbench import Workbench, open_workbench
 
 if TYPE_CHECKING:

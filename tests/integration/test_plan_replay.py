@@ -10,6 +10,7 @@ import onnx
 import pytest
 import yaml
 
+from edge.checkpoint import load_checkpoint
 from edge.compress.export import export_onnx
 from edge.compress.precision_plan import load_plan
 from edge.compress.sensitivity.report import load_sensitivity
@@ -21,7 +22,6 @@ from edge.project import load_project
 from edge.report.publish import read_report
 from edge.runtime.bundle import Bundle
 from edge.runtime.simulate.rig import street_rig
-from edge.training.checkpoint import load_checkpoint
 from edge.workbench import open_workbench
 
 PATIENCE = 600

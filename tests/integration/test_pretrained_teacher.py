@@ -10,10 +10,10 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
+from edge.checkpoint import CheckpointManifest, load_checkpoint, save_checkpoint
 from edge.data.dataset_folder import DatasetManifest, SplitSpec, TensorSpec, create_arrays, modality_specs
 from edge.models.fusion_model import FusionModel
 from edge.project import load_project
-from edge.training.checkpoint import CheckpointManifest, load_checkpoint, save_checkpoint
 from edge.workbench import PRETRAINED_NOTE, Workbench, open_workbench
 from tests.edge.models.small_transformers import write_bert
 from tests.integration.text_and_table import FIELDS, LENGTH, WORDS, ward_io, ward_samples

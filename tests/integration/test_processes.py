@@ -16,6 +16,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from edge.checkpoint import load_checkpoint
 from edge.compress.latency_table import LatencyTable, LayerLatency
 from edge.compress.quantize.config import QuantizeConfig
 from edge.compress.sensitivity.calibrated_graph import fold_graph
@@ -24,7 +25,6 @@ from edge.data.dataset_folder import DatasetManifest, SplitSpec, TensorSpec, cre
 from edge.project import preset_path
 from edge.report.publish import read_report
 from edge.runtime.bundle import Bundle
-from edge.training.checkpoint import load_checkpoint
 
 if TYPE_CHECKING:
     from torch import Tensor

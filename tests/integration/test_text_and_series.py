@@ -50,10 +50,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from edge.checkpoint import Checkpoint
     from edge.runtime.fusion import Inference
     from edge.runtime.result import FusedResult
     from edge.runtime.sources.base import Source
-    from edge.training.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.integration
 NAMES = ("ids", "last", "now", "present")

@@ -10,11 +10,11 @@ import yaml
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from edge.checkpoint import load_checkpoint
 from edge.cli import app
 from edge.cli.progress import Steps
 from edge.data.dataset_folder import load_split
 from edge.project import load_project
-from edge.training.checkpoint import load_checkpoint
 from edge.training.detailed_metrics import METRICS_FILE, DetailedMetrics
 
 if TYPE_CHECKING:

@@ -92,10 +92,10 @@ def _open_bundle(path: Path, trust: TrustPolicy | None) -> Subject:
 def _open_checkpoint(path: Path) -> Subject:
     import torch
 
+    from edge.checkpoint import load_checkpoint
     from edge.compress.export import export_onnx
     from edge.compress.program.file import Program
     from edge.compress.quantize.tracing import trace
-    from edge.training.checkpoint import load_checkpoint
     from edge.workbench import output_names
 
     loaded = load_checkpoint(path)

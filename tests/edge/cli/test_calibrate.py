@@ -12,6 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from edge.calibration.dataset import CalibrationSet
+from edge.checkpoint import CheckpointManifest, save_checkpoint
 from edge.cli.calibrate import calibrate
 from edge.compress.stages.record import StageRecord
 from edge.data.dataset_folder import load_split
@@ -19,7 +20,6 @@ from edge.data.prepared import prepare_dataset
 from edge.models.fusion_model import FusionModel
 from edge.project import load_project, preset_path
 from edge.runtime.errors import ConfigError, DataError
-from edge.training.checkpoint import CheckpointManifest, save_checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path

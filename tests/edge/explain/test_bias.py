@@ -14,7 +14,7 @@ from edge.runtime.errors import ConfigError
 from tests.edge.explain.planted import answering, draws_of
 
 if TYPE_CHECKING:
-    from edge.explain.bias import AttributeFinding, GapFinding
+    from edge.explain.group_findings import AttributeFinding, GapFinding
 
 SEEDS = 60
 

@@ -12,6 +12,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
+from edge.checkpoint import CheckpointManifest, load_checkpoint, save_checkpoint
 from edge.cli.explain import explain
 from edge.compress.fitting import FitConfig, fit
 from edge.compress.stages.record import StageRecord
@@ -20,7 +21,6 @@ from edge.explain.findings import read_explanation
 from edge.models.fusion_model import FusionModel
 from edge.project import Project
 from edge.runtime.errors import BundleError, ConfigError, DataError, GateError, ModelError
-from edge.training.checkpoint import CheckpointManifest, load_checkpoint, save_checkpoint
 from edge.training.fusion_task import FusionTask
 from tests.edge.html_page import Page
 

@@ -139,10 +139,10 @@ def test_a_program_is_exported_and_kept(packed: bytes, tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_is_exported_both_ways(tmp_path: Path) -> None:
+    from edge.checkpoint import CheckpointManifest, save_checkpoint
     from edge.compress.stages.record import StageRecord
     from edge.models.fusion_model import FusionModel
     from edge.project import load_project, preset_path
-    from edge.training.checkpoint import CheckpointManifest, save_checkpoint
 
     narrow = {"embedding": 8, "hidden": [8, 8], "depths": [1, 1]}
     own = tmp_path / "own.yaml"

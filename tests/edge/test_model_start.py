@@ -13,18 +13,18 @@ from rich.progress import Progress
 from edge.cli.build_steps import _started
 from edge.cli.progress import Steps
 from edge.data.dataset_folder import DatasetManifest, Split, SplitSpec, TensorSpec, create_arrays
+from edge.model_start import start_model
 from edge.models.fusion_model import FusionModel
 from edge.project import load_project, with_seed
 from edge.runtime.errors import ConfigError
 from edge.training.pretraining.kept import encoder_weights
-from edge.training.pretraining.starting import start_model
 from edge.workbench import Workbench, open_workbench
 from tests.edge.training.pretraining.cases import FIT, INPUTS, small_io, small_samples, small_widths
 
 if TYPE_CHECKING:
     from edge.project import Project
 
-RIG = Path(__file__).resolve().parents[4] / "examples" / "av_digits" / "rig.yaml"
+RIG = Path(__file__).resolve().parents[2] / "examples" / "av_digits" / "rig.yaml"
 SIZES: dict[Split, int] = {"train": 120, "validation": 12, "test": 12}
 SHORT = {**FIT.model_dump(mode="json"), "epochs": 1}
 

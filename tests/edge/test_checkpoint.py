@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from edge.checkpoint import CheckpointManifest, load_checkpoint, save_checkpoint
 from edge.compress.stages.record import StageRecord
 from edge.data.dataset_folder import DatasetManifest
 from edge.models.fusion_model import FusionModel
 from edge.project import Project
 from edge.runtime.errors import ModelError
-from edge.training.checkpoint import CheckpointManifest, load_checkpoint, save_checkpoint
 from tests.edge.models.small_transformers import all_io, fusion_config, fusion_model, tensors, write_bert
 
 if TYPE_CHECKING:
