@@ -29,7 +29,6 @@ from edge.models.fusion_model import FusionModel
 from edge.packing.pack import BundleContents, pack_bundle
 from edge.project import StreetData
 from edge.runtime.manifest import TrainingData
-from edge.runtime.model_io import GridOutput
 from edge.runtime.preprocess.tokens import read_tokenizers
 from edge.training.aligned_training import AlignedTraining
 from edge.training.augmentation.streams import stream_augment
@@ -323,7 +322,7 @@ def open_workbench(project: Project, dataset: Path, on_step: Callable[[], None] 
         validation=load_split(dataset, "validation"),
         test=load_split(dataset, "test"),
         input_names=tuple(item.tensor for item in project.io.inputs),
-        output_names=output_names(project),
+        output_names=project.io.output_tensors,
         on_step=on_step,
     )
     train = labelled_part(load_split(dataset, "train"), project.labels)
@@ -334,13 +333,3 @@ def _weights_of(config: FusionModelConfig) -> dict[str, Any]:
     """Digests of pretrained weights; nothing where no encoder has any, so that what was kept without stays valid."""
     digests = pretrained_digests(config.encoders)
     return {"pretrained weights": digests} if digests else {}
-
-
-def output_names(project: Project) -> tuple[str, ...]:
-    """Tensor names in the order of the model's outputs."""
-    names: list[str] = []
-    for output in project.io.outputs:
-        names.append(output.tensor)
-        if isinstance(output, GridOutput):
-            names.append(output.distance_tensor)
-    return tuple(names)

@@ -212,3 +212,12 @@ class ModelIO(_Strict):
             if isinstance(item, PresentInput):
                 return item.streams
         return tuple(i.stream for i in self.inputs if not isinstance(i, PresentInput))
+
+    @property
+    def output_tensors(self) -> tuple[str, ...]:
+        """Names of the model's output tensors, in its order; a grid has two."""
+        return tuple(
+            name
+            for output in self.outputs
+            for name in (output.tensor, *([output.distance_tensor] if isinstance(output, GridOutput) else []))
+        )

@@ -10,7 +10,7 @@ from edge.compress.provenance import tensors_digest
 from edge.compress.stages.measure import module_runner, onnx_runner
 from edge.runtime.bundle_layout import MANIFEST
 from edge.runtime.errors import BundleError, DataError
-from edge.runtime.model_io import GridOutput, PresentInput
+from edge.runtime.model_io import PresentInput
 from edge.training.fusion_task import FusionTask
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _of_bundle(path: Path, dialect: str | None, open_bundle: Callable[[Path], Bu
     bundle = (open_bundle or Bundle.open)(path)
     chosen = dialect or next(d for d in DIALECT_ORDER if d in bundle.dialects)
     names = tuple(item.tensor for item in bundle.model_io.inputs)
-    run = onnx_runner(bundle.graph(chosen), chosen, names, _output_tensors(bundle.model_io))
+    run = onnx_runner(bundle.graph(chosen), chosen, names, bundle.model_io.output_tensors)
     return AskedModel(
         kind="bundle",
         name=bundle.manifest.name,
@@ -125,13 +125,4 @@ def _of_bundle(path: Path, dialect: str | None, open_bundle: Callable[[Path], Bu
         run=run,
         engine=f"onnxruntime, graph {chosen}",
         batch_size=1,
-    )
-
-
-def _output_tensors(model_io: ModelIO) -> tuple[str, ...]:
-    """In the order of the task's outputs."""
-    return tuple(
-        name
-        for output in model_io.outputs
-        for name in (output.tensor, *([output.distance_tensor] if isinstance(output, GridOutput) else []))
     )

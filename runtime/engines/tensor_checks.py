@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from edge.runtime.errors import ModelError
-from edge.runtime.model_io import GridOutput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,7 +79,7 @@ def check_model_io(model_io: ModelIO, inputs: Mapping[str, TensorForm], outputs:
             raise ModelError(
                 f"input tensor '{item.tensor}' is {taken} in the graph, but io.yaml makes {item.dtype}", _WITH_THIS_IO
             )
-    for name in _described_outputs(model_io):
+    for name in model_io.output_tensors:
         if name not in outputs:
             raise ModelError(
                 f"io.yaml decodes tensor '{name}', but the graph gives {', '.join(outputs)}", _WITH_THIS_IO
@@ -93,11 +92,6 @@ def described_shapes(model_io: ModelIO) -> dict[str, tuple[int, ...]]:
         item.tensor: (1, len(item.streams)) if item.feature == "present" else tuple(item.shape)
         for item in model_io.inputs
     }
-
-
-def _described_outputs(model_io: ModelIO) -> list[str]:
-    names = [output.tensor for output in model_io.outputs]
-    return names + [o.distance_tensor for o in model_io.outputs if isinstance(o, GridOutput)]
 
 
 def fits(graph: Sequence[int | str | None], shape: Sequence[int]) -> bool:

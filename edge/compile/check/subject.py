@@ -96,13 +96,14 @@ def _open_checkpoint(path: Path) -> Subject:
     from edge.compress.export import export_onnx
     from edge.compress.program.file import Program
     from edge.compress.quantize.tracing import trace
-    from edge.workbench import output_names
 
     loaded = load_checkpoint(path)
     project = loaded.manifest.project
-    shapes = [(1, len(i.streams)) if i.feature == "present" else i.shape for i in project.io.inputs]
-    examples = tuple(torch.zeros(shape) for shape in shapes)
-    inputs, outputs = tuple(item.tensor for item in project.io.inputs), output_names(project)
+    examples = tuple(
+        torch.zeros((1, len(i.streams)) if i.feature == "present" else i.shape, dtype=getattr(torch, i.dtype))
+        for i in project.io.inputs
+    )
+    inputs, outputs = tuple(item.tensor for item in project.io.inputs), project.io.output_tensors
     graph = export_onnx(loaded.model, examples, inputs, outputs).SerializeToString()
     program = Program(trace(loaded.model, examples), inputs, outputs)
     return Subject(project.name, "checkpoint", {FLOAT_DIALECT: graph}, program, PrecisionPlan())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnx
@@ -22,9 +23,8 @@ from edge.runtime.trust import TrustPolicy
 from tests.edge.compile.precision.pair_graphs import KERNEL, PairGraph, convolution
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edge.packing.pack import BundleContents
+    from edge.project import Project
 
 
 def written(path: Path, model: onnx.ModelProto) -> Path:
@@ -138,10 +138,21 @@ def test_a_program_is_exported_and_kept(packed: bytes, tmp_path: Path) -> None:
     assert {layer.name for layer in graph_precision(subject.graph("fp32")).layers} == {"stem", "head"}
 
 
-def test_a_checkpoint_is_exported_both_ways(tmp_path: Path) -> None:
+def kept_teacher(folder: Path, project: Project) -> Path:
+    """An untrained teacher of the project, as `edge train` keeps one."""
     from edge.checkpoint import CheckpointManifest, save_checkpoint
     from edge.compress.stages.record import StageRecord
     from edge.models.fusion_model import FusionModel
+
+    torch.manual_seed(0)
+    sizes = {"params": 1, "macs": 1, "bytes": 1, "seconds": 0.0}
+    record = StageRecord.model_validate({"name": "teacher", "config": {}, **sizes, "metrics": {}, "gate_metrics": {}})
+    manifest = CheckpointManifest(project=project, dataset=folder, record=record)
+    save_checkpoint(folder / "teacher", manifest, FusionModel(project.teacher, project.io))
+    return folder / "teacher"
+
+
+def test_a_checkpoint_is_exported_both_ways(tmp_path: Path) -> None:
     from edge.project import load_project, preset_path
 
     narrow = {"embedding": 8, "hidden": [8, 8], "depths": [1, 1]}
@@ -151,16 +162,37 @@ def test_a_checkpoint_is_exported_both_ways(tmp_path: Path) -> None:
         + "".join(f"    {name}: {narrow}\n" for name in ("camera", "lidar", "audio"))
     )
     project = load_project(own)
-    torch.manual_seed(0)
-    sizes = {"params": 1, "macs": 1, "bytes": 1, "seconds": 0.0}
-    record = StageRecord.model_validate({"name": "teacher", "config": {}, **sizes, "metrics": {}, "gate_metrics": {}})
-    manifest = CheckpointManifest(project=project, dataset=tmp_path, record=record)
-    save_checkpoint(tmp_path / "teacher", manifest, FusionModel(project.teacher, project.io))
-    subject = open_subject(tmp_path / "teacher")
+    subject = open_subject(kept_teacher(tmp_path, project))
     assert (subject.name, subject.kind, set(subject.graphs)) == (project.name, "checkpoint", {"fp32"})
     assert subject.program is not None
     assert subject.program.input_names == tuple(i.name for i in subject.graph("fp32").graph.input)
     assert subject.plan.rules == ()
+
+
+def test_a_checkpoint_that_reads_text_is_exported_with_whole_numbers(tmp_path: Path) -> None:
+    from edge.models.fusion_model import FusionModelConfig
+    from edge.project import find_project
+    from edge.runtime.model_io import ModelIO
+
+    text = {"feature": "tokens", "tensor": "ids", "stream": "note", "shape": [1, 6], "vocabulary": 9}
+    text["tokenizer"] = "t.json"
+    answer = {"decoder": "softmax", "tensor": "kind", "classes": ["a", "b"]}
+    present = {"feature": "present", "streams": ["note"]}
+    widths = {"encoders": {"note": {"kind": "text", "hidden": 8, "layers": 1, "heads": 2}}, "fusion": {"channels": 8}}
+    project = find_project(Path("street_demo")).model_copy(
+        update={
+            "io": ModelIO.model_validate(
+                {"schema": 1, "inputs": [{**text, "tokenizer": "t.json"}, present], "outputs": [answer]}
+            ),
+            "teacher": FusionModelConfig.model_validate(widths),
+            "student": FusionModelConfig.model_validate(widths),
+        }
+    )
+    graph = open_subject(kept_teacher(tmp_path, project)).graph("fp32").graph
+    assert {i.name: i.type.tensor_type.elem_type for i in graph.input} == {
+        "ids": onnx.TensorProto.INT64,
+        "present": onnx.TensorProto.FLOAT,
+    }
 
 
 def nothing(tmp_path: Path) -> dict[str, tuple[Path, str]]:
