@@ -9,7 +9,7 @@ import torch
 
 from edge.runtime.errors import ConfigError
 from edge.runtime.model_io import EventOutput, GridOutput, SoftmaxOutput
-from edge.training.fusion_task import OUTPUT_KINDS
+from edge.training.fusion_task import tensors_by_output
 from edge.training.metrics import GridF1
 from edge.training.reliability import BINS
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from edge.runtime.model_io import ModelIO, Output
+    from edge.runtime.model_io import ModelIO
 
 HIT, SAID, ACTUAL = range(3)
 
@@ -71,30 +71,23 @@ class OutputReader:
     def chances(self, outputs: Sequence[Tensor]) -> Tensor:
         """float64 `[classes]`: how often a sample could have each class; the cells of a grid, else 1."""
         counts: list[float] = []
-        for output, tensors, _ in self._parts(outputs, outputs):
+        for output, tensors, _ in tensors_by_output(self._outputs, outputs, outputs):
             cells = tensors[0][0, 0].numel() if isinstance(output, GridOutput) else 1
             counts += [float(cells)] * len(output.classes)  # type: ignore[union-attr]
         return torch.tensor(counts, dtype=torch.float64)
 
     def read(self, outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> Readings:
         """One batch."""
-        found = [_READERS[type(o)](o, tensors, wanted) for o, tensors, wanted in self._parts(outputs, targets)]
+        found = [
+            _READERS[type(o)](o, tensors, wanted)
+            for o, tensors, wanted in tensors_by_output(self._outputs, outputs, targets)
+        ]
         return Readings(
             torch.stack([f.truth for f in found]).mean(0),
             torch.stack([f.error for f in found]).mean(0),
             torch.cat([f.classes for f in found], 1),
             torch.stack([f.reliability for f in found]).sum(0),
         )
-
-    def _parts(
-        self, outputs: Sequence[Tensor], targets: Sequence[Tensor]
-    ) -> list[tuple[Output, Sequence[Tensor], Sequence[Tensor]]]:
-        parts, at = [], 0
-        for output in self._outputs:
-            end = at + len(OUTPUT_KINDS[output.decoder])
-            parts.append((output, outputs[at:end], targets[at:end]))
-            at = end
-        return parts
 
 
 def _read_softmax(output: SoftmaxOutput, tensors: Sequence[Tensor], targets: Sequence[Tensor]) -> Readings:

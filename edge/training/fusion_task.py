@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from edge.runtime.errors import ConfigError
-from edge.runtime.model_io import EventOutput, GridOutput, ModelIO, SoftmaxOutput
+from edge.runtime.model_io import EventOutput, GridOutput, ModelIO, Output, SoftmaxOutput
 from edge.training.class_balance import output_weights, rarity, settings_by_output
 from edge.training.losses import event_loss, grid_loss, softmax_loss
 from edge.training.metrics import AccuracyMetric, EventF1, GridF1, ScoreMetric
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edge.compress.scoring.task import Metric, OutputKind
     from edge.training.class_balance import LabelledOutput
 
+LabelledKind = TypeVar("LabelledKind", bound=Output)
 # Output tensors and target tensors that an output takes, in this order.
 OUTPUT_KINDS: dict[str, tuple[OutputKind, ...]] = {
     "grid": ("categorical", "regression"),
@@ -101,12 +102,25 @@ class FusionTask:
         self, outputs: Sequence[Tensor], targets: Sequence[Tensor]
     ) -> list[tuple[LabelledOutput, Sequence[Tensor], Sequence[Tensor]]]:
         """Each output with its own output tensors and targets."""
-        parts, at = [], 0
-        for output in self._outputs:
-            end = at + len(OUTPUT_KINDS[output.decoder])
-            parts.append((output, outputs[at:end], targets[at:end]))
-            at = end
-        return parts
+        return tensors_by_output(self._outputs, outputs, targets)
+
+
+def tensors_by_output(
+    described: Sequence[LabelledKind], outputs: Sequence[Tensor], targets: Sequence[Tensor]
+) -> list[tuple[LabelledKind, Sequence[Tensor], Sequence[Tensor]]]:
+    """Each output of `io.yaml` with its own output tensors and targets, which stand side by side in a model's.
+
+    Args:
+        described: The outputs, in the model's order.
+        outputs: All of the model's.
+        targets: All of a sample set's.
+    """
+    parts, at = [], 0
+    for output in described:
+        end = at + len(OUTPUT_KINDS[output.decoder])
+        parts.append((output, outputs[at:end], targets[at:end]))
+        at = end
+    return parts
 
 
 def _loss(

@@ -203,3 +203,15 @@ def _muted() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
+
+
+def start_from(net: nn.Module, weights: PretrainedWeights | None) -> PretrainedOrigin | None:
+    """Gives a network the weights that were read for it, if any were.
+
+    Returns:
+        Where they came from; None where the network keeps those that it was built with.
+    """
+    if weights is None:
+        return None
+    net.load_state_dict(weights.tensors)
+    return weights.origin

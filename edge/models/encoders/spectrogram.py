@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import PositiveInt, field_validator
 from torch import nn
 
-from edge.models.encoders.pretrained import PretrainedOrigin, read_weights
+from edge.models.encoders.pretrained import read_weights, start_from
 from edge.models.encoders.transformer import TransformerConfig, TransformerFamily, resolved, transformer_settings
 from edge.runtime.errors import ConfigError, ModelError
 
@@ -97,10 +97,7 @@ class SpectrogramEncoder(nn.Module):
             weights = read_weights(config.pretrained, ASTModel, settings)
         settings.num_mel_bins, settings.max_length = item.shape[2:]
         self.net = ASTModel(settings)
-        self.origin: PretrainedOrigin | None = None
-        if weights is not None:
-            self.net.load_state_dict(weights.tensors)
-            self.origin = weights.origin
+        self.origin = start_from(self.net, weights)
 
     def forward(self, x: Tensor) -> Tensor:
         """The patches as a map; the network itself wants `[B, frames, mels]`."""

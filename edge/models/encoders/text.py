@@ -8,8 +8,9 @@ import torch
 from pydantic import PositiveInt
 from torch import nn
 
-from edge.models.encoders.pretrained import PretrainedOrigin, read_settings, read_weights
+from edge.models.encoders.pretrained import read_settings, read_weights, start_from
 from edge.models.encoders.transformer import TransformerConfig, TransformerFamily, resolved, transformer_settings
+from edge.models.hidden_scores import hiding_scores
 from edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ DISTILBERT = TransformerFamily(
 )
 FAMILIES: dict[str, TransformerFamily] = {"bert": BERT, "distilbert": DISTILBERT}
 PADDING = 0
-HIDDEN_SCORE = -1e4  # added to the score of a padded position: its weight is 0 in float32 and in float16
 
 
 class TextEncoderConfig(TransformerConfig):
@@ -99,17 +99,16 @@ class TextEncoder(nn.Module):
             settings.vocab_size, settings.pad_token_id = item.vocabulary, PADDING
         _refuse_misfits(item, settings, config)
         model_class, options = _model_class(family)
-        self.net = model_class(settings, **options)
-        self.origin: PretrainedOrigin | None = None
+        weights = None
         if config.pretrained is not None:
             weights = read_weights(config.pretrained, model_class, settings, **options)
-            self.net.load_state_dict(weights.tensors)
-            self.origin = weights.origin
+        self.net = model_class(settings, **options)
+        self.origin = start_from(self.net, weights)
 
     def forward(self, x: Tensor) -> Tensor:
         """The tokens as a map of one row."""
         kept = self._is_text(x)
-        hidden = ((1.0 - kept) * HIDDEN_SCORE)[:, None, None, :].expand(-1, -1, x.shape[1], -1)
+        hidden = hiding_scores(kept)[:, None, None, :].expand(-1, -1, x.shape[1], -1)
         tokens: Tensor = self.net(input_ids=x, attention_mask=hidden).last_hidden_state
         kept = kept.unsqueeze(-1)
         mean = (tokens * kept).sum(1, keepdim=True) / kept.sum(1, keepdim=True)

@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveInt
 from torch import nn
 
-from edge.models.encoders.pretrained import PretrainedOrigin, read_weights
+from edge.models.encoders.pretrained import read_weights, start_from
 from edge.models.encoders.transformer import TransformerConfig, TransformerFamily, resolved, transformer_settings
 from edge.runtime.errors import ConfigError, ModelError
 
@@ -83,10 +83,7 @@ class ViTEncoder(nn.Module):
             weights = _at_size(weights, settings, item.shape[2:])
         settings.num_channels, settings.image_size = item.shape[1], list(item.shape[2:])
         self.net = ViTModel(settings, add_pooling_layer=False)
-        self.origin: PretrainedOrigin | None = None
-        if weights is not None:
-            self.net.load_state_dict(weights.tensors)
-            self.origin = weights.origin
+        self.origin = start_from(self.net, weights)
 
     def forward(self, x: Tensor) -> Tensor:
         """The patches as a map."""

@@ -1,4 +1,4 @@
-"""Absent modalities in a fusion that weighs them: scores that a softmax gives nothing, and shares that sum to 1."""
+"""Absent modalities in a fusion that weighs them: factors of what is there, and shares that sum to 1."""
 
 from __future__ import annotations
 
@@ -6,15 +6,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-# exp(-1e4) is 0 in FP32 and FP16 alike, FP16 holds the number itself, and unlike minus infinity it leaves a softmax
-# finite where nothing is present.
-HIDDEN_SCORE = -1e4
-
-
-def hiding_scores(present: Tensor) -> Tensor:
-    """What is added to scores before a softmax: 0 where `present` is 1, `HIDDEN_SCORE` where it is 0."""
-    return (1.0 - present) * HIDDEN_SCORE
 
 
 def factor_of(weights: Tensor, index: int) -> Tensor:

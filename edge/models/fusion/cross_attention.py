@@ -8,9 +8,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
-from edge.models.fusion.absences import hiding_scores, shares_of
+from edge.models.fusion.absences import shares_of
 from edge.models.fusion.convolutions import spreading_block
 from edge.models.fusion.reading_layer import ReadingLayer
+from edge.models.hidden_scores import hiding_scores
 
 if TYPE_CHECKING:
     from torch import Tensor

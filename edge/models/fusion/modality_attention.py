@@ -9,8 +9,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
-from edge.models.fusion.absences import factor_of, hiding_scores, shares_of
+from edge.models.fusion.absences import factor_of, shares_of
 from edge.models.fusion.convolutions import projections, spreading_block
+from edge.models.hidden_scores import hiding_scores
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,8 +8,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from edge.models.fusion.absences import factor_of, hiding_scores, shares_of
+from edge.models.fusion.absences import factor_of, shares_of
 from edge.models.fusion.convolutions import projections, spreading_block
+from edge.models.hidden_scores import hiding_scores
 
 if TYPE_CHECKING:
     from torch import Tensor
