@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,11 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the recordings in {WHERE}, which are not part of the repository")
     return SHARED_DATA
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: a collector that walks through millions of its objects again and again takes minutes."""
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
