@@ -30,8 +30,9 @@ from edge.compress.recipe import Recipe
 from edge.compress.scoring.loss_intervals import paired_losses
 from edge.compress.scoring.task import AdditiveMetric
 from edge.compress.stages.stage import DistillStage, QuantizeStage
+from edge.data.prepared import prepare_dataset
 from edge.models.fusion_model import FusionModelConfig
-from edge.project import FolderData, Project, load_project
+from edge.project import Project, load_project
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from edge.runtime.errors import ConfigError
 from edge.runtime.manifest import StageEntry
@@ -61,6 +62,7 @@ class Study:
 
     Attributes:
         project: As it was loaded.
+        data: The prepared dataset.
         samples: Of the training split, the first ones.
         tested: Of the test split, evenly spread.
         length: Of each training; seeds are added to its own.
@@ -69,6 +71,7 @@ class Study:
     """
 
     project: Project
+    data: Path
     samples: int
     tested: int
     length: FitConfig
@@ -103,8 +106,7 @@ class Study:
         stage = next((s for s in self.project.recipe.stages if isinstance(s, QuantizeStage)), QuantizeStage())
         recipe = Recipe(stages=(stage.model_copy(update={"gate": None}),))
         changes = {"teacher": widths, "student": widths, "train": length, "recipe": recipe}
-        assert isinstance(self.project.data, FolderData)
-        bench = open_workbench(self.project.model_copy(update=changes), self.project.data.path)
+        bench = open_workbench(self.project.model_copy(update=changes), self.data)
         splits = bench.measurer
         validation, test = spread(splits.validation, VALIDATION), spread(splits.test, self.tested)
         measurer = replace(splits, validation=validation, test=test)
@@ -144,17 +146,13 @@ def main() -> int:
 
 
 def open_study(arguments: argparse.Namespace) -> Study:
-    """The project, and the length of the recipe's distillation with the epochs asked for.
-
-    Raises:
-        ConfigError: The project's data is no prepared folder.
-    """
+    """The project with its data, and the length of the recipe's distillation with the epochs asked for."""
     project = load_project(arguments.project)
-    if not isinstance(project.data, FolderData):
-        raise ConfigError(f"'{project.name}' has no prepared folder", "try examples/av_digits")
+    data = prepare_dataset(project, arguments.work / project.name / "data")
     stage = next((s for s in project.recipe.stages if isinstance(s, DistillStage)), DistillStage())
     length = stage.fit.model_copy(update={"epochs": arguments.epochs})
-    return Study(project, arguments.samples, arguments.test_samples, length, tuple(arguments.additive), arguments.work)
+    additive = tuple(arguments.additive)
+    return Study(project, data, arguments.samples, arguments.test_samples, length, additive, arguments.work)
 
 
 def summary(runs: list[tuple[MeasuredStage, MeasuredStage, Workbench]]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from edge.compress.scoring.evaluation import evaluate_by_recording
 from edge.compress.scoring.recording_counts import RecordingCounts
 from edge.compress.scoring.task import AdditiveMetric
 from edge.data.dataset_folder import load_split
+from edge.data.prepared import prepare_dataset
 from edge.models.fusion_model import FusionModel
 from edge.project import load_project, with_seed
 from edge.runtime.atomic import atomic_file
@@ -172,13 +173,11 @@ def open_study(project: Project, labels: float, samples: int | None, split: str,
     """Loads the splits.
 
     Raises:
-        ConfigError: The project has no `pretrain`, or no alignment in it, or no folder of samples.
+        ConfigError: The project has no `pretrain`, or no alignment in it.
     """
     if project.pretrain is None or project.pretrain.alignment is None:
         raise ConfigError(f"'{project.name}' pretrains nothing, or without alignment", "give it pretrain.alignment")
-    if not hasattr(project.data, "path"):
-        raise ConfigError(f"'{project.name}' has no prepared dataset", "give it data of kind folder")
-    folder: Path = project.data.path
+    folder = prepare_dataset(project, work / project.name / "data")
     train = load_split(folder, "train")
     train = train.subset(range(min(samples or len(train), len(train))))
     scored = load_split(folder, "validation" if split == "validation" else "test")

@@ -1,6 +1,6 @@
 """Fills the tables of docs/pretraining.md from the benchmark's results, so that no figure is typed by hand.
 
-Run: python docs/fill_pretraining.py [--result benchmarks/results/pretraining.json ...]
+Run: python docs/fill_pretraining.py [--result benchmarks/results/pretraining_NAME.json ...]
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from pretraining_tables import report
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "pretraining.md"
-RESULT = ROOT / "benchmarks" / "results" / "pretraining.json"
+RESULTS = ROOT / "benchmarks" / "results"
 MAKE = "python benchmarks/pretraining.py"
 
 
 def main(
-    result: Annotated[list[Path] | None, typer.Option(help="What the benchmark wrote, a field each.")] = None,
+    result: Annotated[list[Path] | None, typer.Option(help="A field each; all by default.")] = None,
     page: Annotated[Path, typer.Option(help="The file to fill.")] = PAGE,
 ) -> None:
     """Replaces what stands between the markers."""
     try:
-        fill(page, "pretraining", fields_text(result or [RESULT]))
+        fill(page, "pretraining", fields_text(result or sorted(RESULTS.glob("pretraining_*.json"))))
     except EdgeError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(error.exit_code) from error

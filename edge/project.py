@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edge.compress.fitting import FitConfig
 from edge.compress.recipe import Recipe, Stage
@@ -135,6 +135,18 @@ class Project(BaseModel):
     alignment: AlignmentConfig | None = None
     labels: float = Field(1.0, gt=0, le=1)
     recipe: Recipe
+
+    @model_validator(mode="after")
+    def _aligned_modalities_match(self) -> Project:
+        varied_before = self.pretrain is not None and self.pretrain.alignment is not None and self.pretrain.augment
+        if self.alignment is not None or varied_before:
+            wrong = [stream for stream, config in self.augment.items() if config.mismatched]
+            if wrong:
+                raise ValueError(
+                    f"augment.{wrong[0]}.mismatched pairs modalities of different samples, which alignment takes for "
+                    "those of one; leave one of the two out, or set pretrain.augment: false"
+                )
+        return self
 
 
 def load_project(path: Path) -> Project:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from edge.compress.learning.config import FitConfig
     from edge.compress.samples import SampleSet
 
-# Changes a batch's modality tensors, without `present`, before modalities are left out.
-Augment = Callable[[tuple["Tensor", ...], torch.Generator], tuple["Tensor", ...]]
+# Changes a batch's modality tensors before modalities are left out: (tensors, present `[B, modalities]`, generator).
+Augment = Callable[[tuple["Tensor", ...], "Tensor", torch.Generator], tuple["Tensor", ...]]
 # Positional inputs with `present` last, and targets.
 Batch = tuple[tuple["Tensor", ...], tuple["Tensor", ...]]
 
@@ -91,7 +91,7 @@ class BatchSource:
         present = draw_present(len(chosen), len(inputs), self._config.modality_dropout, self._drawing)
         present = self._data.presence(chosen, present)
         if self._augment is not None:
-            inputs = self._augment(inputs, self._augmenting)
+            inputs = self._augment(inputs, present, self._augmenting)
         return [
             (
                 mask_modalities(tuple(t[rows] for t in inputs), present[rows]),

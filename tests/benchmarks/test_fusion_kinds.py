@@ -35,7 +35,7 @@ def benchmark() -> Iterator[Any]:
 @pytest.fixture
 def study(benchmark: Any, tmp_path: Path) -> Any:
     project = find_project(Path("street_demo"))
-    return benchmark.Study(project, 100, 50, FitConfig(epochs=2), ("audio",), tmp_path)
+    return benchmark.Study(project, tmp_path, 100, 50, FitConfig(epochs=2), ("audio",), tmp_path)
 
 
 def row(score: float, lost: float, milliseconds: float) -> dict[str, Any]:

@@ -49,6 +49,10 @@ def test_an_unknown_preset_lists_the_known_ones() -> None:
         ("base: street_demo.yaml\nunknown: 1\n", "unknown"),
         ("base: street_demo.yaml\ntrain: {epochs: 0}\n", "train.epochs"),
         ("base: street_demo.yaml\nrecipe: {stages: [{stage: quantize}, {stage: prune}]}\n", "recipe"),
+        (
+            "base: street_demo.yaml\naugment: {audio: {kind: logmel, mismatched: 0.1}}\nalignment: {}\n",
+            "audio.mismatched",
+        ),
         ("base: missing.yaml\n", "missing.yaml"),
         ("a: [\n", "YAML"),
         ("- a list\n", "mapping"),

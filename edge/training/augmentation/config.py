@@ -17,13 +17,16 @@ class StreamAugmentConfig(BaseModel):
     Attributes:
         probability: Share of the samples that are varied at all, apart from `noisy`.
         noisy: Share of the samples in which the whole modality is replaced by noise, so that a fusion learns to
-            distrust it; never all modalities of one sample.
+            distrust it; never all modalities that a sample is seen with.
+        mismatched: Share of the samples in which it is another sample's of the batch, so that a fusion learns that it
+            may be sure and wrong; the labels stay, and so does one modality at least.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     probability: Share = 1.0
     noisy: Share = 0.0
+    mismatched: Share = 0.0
 
 
 class ImageAugmentConfig(StreamAugmentConfig):

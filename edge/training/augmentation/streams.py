@@ -37,7 +37,7 @@ def stream_augment(configs: Mapping[str, AugmentConfig], model_io: ModelIO) -> A
 
     Raises:
         ConfigError: A config names a stream that the model does not have, is of another kind than its tensor, moves
-            or mirrors a picture whose grid of labels would stay, or makes the only modality noisy.
+            or mirrors a picture whose grid of labels would stay, or spoils the only modality.
     """
     if not configs:
         return None
@@ -57,24 +57,43 @@ class StreamAugment:
 
     streams: tuple[tuple[SensorInput, AugmentConfig | None], ...]
 
-    def __call__(self, modalities: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
-        """New tensors of the same shapes and dtypes; those given are left as they are."""
+    def __call__(
+        self, modalities: tuple[Tensor, ...], present: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, ...]:
+        """New tensors of the same shapes and dtypes; those given are left as they are.
+
+        Args:
+            modalities: `[B, ...]` each.
+            present: float32 `[B, modalities]` of 0 and 1: what each sample will be seen with.
+            generator: Of all draws.
+        """
         varied = [
             x if config is None else _varied(x, config, item, generator)
             for x, (item, config) in zip(modalities, self.streams, strict=True)
         ]
-        noisy = self._noisy(len(modalities[0]), generator)
+        noisy, mismatched = self._spoiled(present, generator)
         return tuple(
-            _drowned_out(x, noisy[:, i], item, generator) if config is not None and config.noisy else x
+            _drowned_out(_exchanged(x, mismatched[:, i], present[:, i], generator), noisy[:, i], item, generator)
+            if config is not None and (config.noisy or config.mismatched)
+            else x
             for i, (x, (item, config)) in enumerate(zip(varied, self.streams, strict=True))
         )
 
-    def _noisy(self, count: int, generator: torch.Generator) -> Tensor:
-        """Bool `[count, modalities]`; a sample that would have nothing else keeps one modality, drawn evenly."""
-        probabilities = [0.0 if config is None else config.noisy for _, config in self.streams]
-        drawn = torch.stack([chosen_samples(p, count, generator) for p in probabilities], dim=1)
-        spared = torch.randint(len(self.streams), (count, 1), generator=generator)
-        return drawn.scatter(1, spared, drawn.gather(1, spared) & ~drawn.all(1, keepdim=True))
+    def _spoiled(self, present: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Which are noisy and which another sample's, bool `[B, modalities]`; absent ones count as neither.
+
+        A sample that would have nothing else keeps one modality, drawn evenly among those present.
+        """
+        there = present > 0
+        noisy, mismatched = (self._drawn(share, there, generator) for share in ("noisy", "mismatched"))
+        spoiled = noisy | mismatched
+        spared = torch.multinomial(torch.where(there.any(1, keepdim=True), present, 1.0), 1, generator=generator)
+        kept = torch.zeros_like(there).scatter(1, spared, True) & (spoiled == there).all(1, keepdim=True)
+        return noisy & ~kept, mismatched & ~kept
+
+    def _drawn(self, share: str, there: Tensor, generator: torch.Generator) -> Tensor:
+        probabilities = [0.0 if config is None else getattr(config, share) for _, config in self.streams]
+        return torch.stack([chosen_samples(p, len(there), generator) for p in probabilities], dim=1) & there
 
 
 def _varied(x: Tensor, config: AugmentConfig, item: SensorInput, generator: torch.Generator) -> Tensor:
@@ -104,6 +123,16 @@ def _drowned_out(x: Tensor, noisy: Tensor, item: SensorInput, generator: torch.G
     return torch.where(per_sample(noisy, x), noise, x)
 
 
+def _exchanged(x: Tensor, chosen: Tensor, present: Tensor, generator: torch.Generator) -> Tensor:
+    """The samples `chosen` bool `[B]` replaced by others, drawn evenly, that have the modality; alone one stays."""
+    donors, at = present.nonzero().flatten(), chosen.nonzero().flatten()
+    if len(donors) < 2:
+        return x
+    ahead = torch.randint(1, len(donors), (len(at),), generator=generator)
+    place = torch.searchsorted(donors, at)
+    return x.index_copy(0, at, x[donors[(place + ahead) % len(donors)]])
+
+
 def _refuse(stream: str, config: AugmentConfig, items: list[SensorInput], model_io: ModelIO) -> None:
     item = next((item for item in items if item.stream == stream), None)
     if item is None:
@@ -118,5 +147,8 @@ def _refuse(stream: str, config: AugmentConfig, items: list[SensorInput], model_
             f"augment.{stream} moves pictures, and the labels of the grid would stay where they are",
             f"leave shift and flip out of augment.{stream}",
         )
-    if config.noisy and len(items) == 1:
-        raise ConfigError(f"augment.{stream}.noisy leaves nothing to learn from", "leave it out: there is one modality")
+    for share in ("noisy", "mismatched"):
+        if getattr(config, share) and len(items) == 1:
+            raise ConfigError(
+                f"augment.{stream}.{share} leaves nothing to learn from", "leave it out: there is one modality"
+            )

@@ -49,11 +49,11 @@ def test_a_stage_is_taught_with_what_the_context_varies(config: StageConfig) -> 
         model = apply_stage(config, Artifact("before", Small(8).eval()), context).model
         return torch.cat([p.flatten() for p in model.parameters()])
 
-    def dimmed(inputs: tuple[Tensor, ...], _: torch.Generator) -> tuple[Tensor, ...]:
+    def dimmed(inputs: tuple[Tensor, ...], _p: Tensor, _g: torch.Generator) -> tuple[Tensor, ...]:
         return tuple(0.5 * x for x in inputs)
 
     plain = made(None)
-    assert torch.equal(plain, made(lambda inputs, _: inputs))
+    assert torch.equal(plain, made(lambda inputs, _p, _g: inputs))
     assert not torch.equal(plain, made(dimmed))
 
 

@@ -19,7 +19,7 @@ from edge.runtime.errors import ConfigError
 from tests.compress.learning.small_models import QUICK, ThreeClasses, fitted, pictures
 
 
-def noisy(inputs: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+def noisy(inputs: tuple[Tensor, ...], _: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
     return tuple(x + torch.randn(x.shape, generator=generator) for x in inputs)
 
 

@@ -32,7 +32,7 @@ class InterruptedTrainingError(Exception):
     """What Ctrl-C would raise."""
 
 
-def noisy(inputs: tuple[torch.Tensor, ...], generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+def noisy(inputs: tuple[torch.Tensor, ...], _: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
     return tuple(x + torch.randn(x.shape, generator=generator) for x in inputs)
 
 

@@ -53,7 +53,7 @@ def task() -> FusionTask:
     )
 
 
-def noisy(inputs: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+def noisy(inputs: tuple[Tensor, ...], _: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
     return tuple(x + 0.3 * torch.randn(x.shape, generator=generator) for x in inputs)
 
 
