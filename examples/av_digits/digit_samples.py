@@ -12,6 +12,7 @@ from edge.runtime.sample import AudioChunk, Image
 
 if TYPE_CHECKING:
     from digit_splits import Material
+    from digit_voices import VoiceVariation
     from numpy.typing import NDArray
 
     from edge.runtime.sample import Payload
@@ -35,7 +36,15 @@ class Digit:
     recording: str
 
 
-def draw_digit(material: Material, number: int, window: int, generator: np.random.Generator, *, vary: bool) -> Digit:
+def draw_digit(
+    material: Material,
+    number: int,
+    window: int,
+    generator: np.random.Generator,
+    *,
+    vary: bool,
+    voices: VoiceVariation | None = None,
+) -> Digit:
     """Draws a sample.
 
     Args:
@@ -44,19 +53,22 @@ def draw_digit(material: Material, number: int, window: int, generator: np.rando
         window: Length of the sound in samples.
         generator: Of offset, background, image and noise.
         vary: Recolour the background and shift the image, as training does.
+        voices: Vary the voice, too, and how loud it is.
     """
     recording = material.recordings[number % len(material.recordings)]
     images = material.images[recording.digit]
     image = images[generator.integers(len(images))]
-    speech = place(recording.samples, window, generator)
+    speech = recording.samples if voices is None else voices.speak(recording.samples, generator)
+    speech = place(speech, window, generator)
     noise = cut(material.background, window, generator)
     if vary:
         image = shift(image, generator)
         noise = recolour(noise, generator)
+    snr_db = SNR_DB if voices is None else voices.draw_snr_db(generator)
     pixels = quantize(image / 255 + generator.normal(0, IMAGE_SIGMA, image.shape))
     payloads: dict[str, Payload] = {
         "image": Image(pixels, "mono8"),
-        "audio": AudioChunk(mix(speech, noise)[None], RATE_HZ),
+        "audio": AudioChunk(mix(speech, noise, snr_db)[None], RATE_HZ),
     }
     return Digit(payloads, recording.digit, recording.name)
 
@@ -82,13 +94,13 @@ def cut(background: NDArray[np.float32], window: int, generator: np.random.Gener
     return background[start : start + window]
 
 
-def mix(speech: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sum of the two, at `SNR_DB` between their mean powers over the window.
+def mix(speech: NDArray[np.float32], noise: NDArray[np.float32], snr_db: float = SNR_DB) -> NDArray[np.float32]:
+    """Sum of the two, at `snr_db` between their mean powers over the window.
 
     What would exceed -1..1 is made quieter as a whole.
     """
     ratio = np.mean(speech**2) / max(float(np.mean(noise**2)), 1e-12)
-    mixed = speech + np.float32(np.sqrt(ratio) * 10 ** (-SNR_DB / 20)) * noise
+    mixed = speech + np.float32(np.sqrt(ratio) * 10 ** (-snr_db / 20)) * noise
     return np.asarray(mixed / max(1.0, float(np.abs(mixed).max())), np.float32)
 
 

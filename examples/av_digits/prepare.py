@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,7 @@ from digit_samples import (
     draw_digit,
 )
 from digit_splits import BACKGROUND, IMAGES, INDICES, read_material
+from digit_voices import VoiceVariation
 from rich.console import Console
 from rich.progress import track
 
@@ -53,7 +55,8 @@ def main(
     validation: Annotated[int, typer.Option(min=1, help="Validation samples.")] = 1600,
     test: Annotated[int, typer.Option(min=1, help="Test samples.")] = 4000,
     held_out_speaker: Annotated[
-        str | None, typer.Option(help="Test on this speaker alone, whom training never hears.")
+        str | None,
+        typer.Option(help="Test on this speaker alone, whom training never hears; the other voices are varied."),
     ] = None,
     replayed: Annotated[int, typer.Option(min=0, help="Test samples that are also written as PNG and WAV.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
@@ -66,9 +69,12 @@ def main(
         model_io = load_project(HERE / "project.yaml").io
         material = read_material(data, held_out_speaker)
         counts: dict[Split, int] = {"train": train, "validation": validation, "test": test}
-        manifest = _manifest(model_io, material, counts, {"held_out_speaker": held_out_speaker, "seed": seed})
+        voices = None if held_out_speaker is None else VoiceVariation()
+        varied = None if voices is None else asdict(voices)
+        settings = {"held_out_speaker": held_out_speaker, "varied_voices": varied, "seed": seed}
+        manifest = _manifest(model_io, material, counts, settings)
         with atomic_folder(out) as folder:
-            _draw(folder, manifest, model_io, material, seed)
+            _draw(folder, manifest, model_io, material, seed, voices)
             write_replay(folder / "replay", _test_digits(material, model_io, min(replayed, test), seed))
     except EdgeError as error:
         Console(stderr=True).print(f"error: {error}", markup=False, soft_wrap=True)
@@ -76,17 +82,23 @@ def main(
 
 
 def _draw(
-    folder: Path, manifest: DatasetManifest, model_io: ModelIO, material: dict[Split, Material], seed: int
+    folder: Path,
+    manifest: DatasetManifest,
+    model_io: ModelIO,
+    material: dict[Split, Material],
+    seed: int,
+    voices: VoiceVariation | None,
 ) -> None:
     preprocessor = Preprocessor(model_io, load_rig(HERE / "rig.yaml"))
     window = preprocessor.window_samples("audio")
     shutil.copyfile(HERE / "rig.yaml", folder / "rig.yaml")
     created = create_arrays(folder, manifest)
     for split in SPLITS:
-        arrays = created[split]
+        arrays, vary = created[split], split == "train"
         rows = range(len(manifest.splits[split].ids))
         for row in track(rows, f"Draw the {split} split", console=Console(stderr=True)):
-            digit = draw_digit(material[split], row, window, _generator(seed, split, row), vary=split == "train")
+            generator = _generator(seed, split, row)
+            digit = draw_digit(material[split], row, window, generator, vary=vary, voices=voices if vary else None)
             tensors = preprocessor.inputs(digit.payloads)
             for spec in manifest.inputs:
                 arrays[spec.name][row] = tensors[spec.name][0]

@@ -69,7 +69,7 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleT
     """Imports the example's modules as its script does."""
     monkeypatch.syspath_prepend(str(EXAMPLE))
     yield importlib.import_module
-    for name in ("prepare", "digit_samples", "digit_sources", "digit_splits"):
+    for name in ("prepare", "digit_samples", "digit_sources", "digit_splits", "digit_voices"):
         sys.modules.pop(name, None)
 
 
@@ -128,6 +128,39 @@ def test_a_held_out_speaker_is_heard_in_the_test_alone(
     assert speakers["test"] == {"lucas"}
     assert speakers["train"] == speakers["validation"] == {"george", "jackson", "nicolas"}
     assert len(set(splits["test"].recordings)) == 500
+    assert read_manifest(tmp_path / "data").provenance["varied_voices"] == {
+        "speed": 1.3,
+        "tempo": 1.3,
+        "snr_db": [-9.0, 1.0],
+    }
+
+
+@pytest.mark.parametrize("factor", [0.7, 0.95, 1.0, 1.3])
+def test_speed_moves_the_pitch_and_tempo_does_not(modules: Callable[[str], ModuleType], factor: float) -> None:
+    voices = modules("digit_voices")
+    tone = np.sin(2 * np.pi * 500 * np.arange(8000) / 8000).astype(np.float32)
+    for changed, pitch in ((voices.at_speed(tone, factor), 500 * factor), (voices.at_tempo(tone, factor), 500)):
+        assert changed.dtype == np.float32
+        assert len(changed) / len(tone) == pytest.approx(1 / factor, rel=0.01)
+        middle = changed[len(changed) // 4 : -len(changed) // 4]
+        spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+        assert spectrum.argmax() * 8000 / len(middle) == pytest.approx(pitch, abs=2.5)
+        assert 0.6 < middle.std() / tone.std() < 1.05  # a phase vocoder lets neighbouring bins drift apart a little
+
+
+def test_what_would_fold_back_is_taken_away(modules: Callable[[str], ModuleType]) -> None:
+    tone = np.sin(2 * np.pi * 3500 * np.arange(8000) / 8000).astype(np.float32)
+    assert np.abs(modules("digit_voices").at_speed(tone, 1.5)).max() < 0.01
+
+
+def test_voices_are_as_varied_as_they_say_and_repeat(modules: Callable[[str], ModuleType]) -> None:
+    variation = modules("digit_voices").VoiceVariation(speed=1.5, tempo=1.2, snr_db=(-6.0, 2.0))
+    word = np.random.default_rng(0).normal(size=4000).astype(np.float32)
+    spoken = [variation.speak(word, np.random.default_rng(seed)) for seed in range(40)]
+    lengths = np.array([len(word) / len(samples) for samples in spoken])
+    assert 1 / 1.9 < lengths.min() < 0.7 and 1.4 < lengths.max() < 1.9
+    assert np.array_equal(spoken[3], variation.speak(word, np.random.default_rng(3)))
+    assert all(-6 <= variation.draw_snr_db(np.random.default_rng(seed)) <= 2 for seed in range(40))
 
 
 @pytest.mark.parametrize(("speaker", "problem"), [("nobody", "hold out one of"), (None, "holds no wav files")])

@@ -18,6 +18,8 @@ class ResNetEncoderConfig(BaseModel):
         embedding: Channels of the stem (7x7 convolution, stride 2, then a max-pool of stride 2).
         hidden: Channels of each stage; every stage after the first halves the map.
         depths: Blocks of each stage.
+        centred: Take each row's mean over the columns away first: of a spectrogram, what a microphone, a room and a
+            voice colour all the time (cepstral mean normalisation, Atal 1974), and with it every steady sound.
 
     Raises:
         ValueError: There is not one depth a stage.
@@ -29,6 +31,7 @@ class ResNetEncoderConfig(BaseModel):
     embedding: int = Field(32, ge=8)
     hidden: tuple[PositiveInt, ...] = Field((32, 64), min_length=1)
     depths: tuple[PositiveInt, ...] = (1, 1)
+    centred: bool = False
 
     @model_validator(mode="after")
     def _one_depth_a_stage(self) -> ResNetEncoderConfig:
@@ -44,7 +47,7 @@ class ResNetEncoder(nn.Module):
         super().__init__()
         from transformers import ResNetConfig, ResNetModel
 
-        self.out_channels = config.hidden[-1]
+        self.out_channels, self._centred = config.hidden[-1], config.centred
         self.net = ResNetModel(
             ResNetConfig(
                 num_channels=channels,
@@ -57,5 +60,7 @@ class ResNetEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The last stage's map."""
+        if self._centred:
+            x = x - x.mean(3, keepdim=True)
         features: Tensor = self.net.encoder(self.net.embedder(x)).last_hidden_state
         return features

@@ -91,7 +91,7 @@ def losses(model: nn.Module, io: ModelIO) -> Iterator[Tensor]:
 def compress(index: int) -> Compressed:
     kind, io = CASES[index]
     encoders = {name: SHALLOW if io is VECTOR or name == "audio" else ENCODERS[name] for name in io.modalities}
-    encoders |= {"labs": ENCODERS["labs"]} if io is VECTOR else {}
+    encoders |= {"labs": ENCODERS["labs"], "audio": {**SHALLOW, "centred": True}} if io is VECTOR else {}
     extras: dict[str, Any] = {"layers": 1} if kind == "cross_attention" else {}
     extras = {"query": "mean"} if kind == "modality_attention" and io is VECTOR else extras
     torch.manual_seed(0)
