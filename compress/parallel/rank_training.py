@@ -10,7 +10,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from edge.compress.parallel.collectives import sum_over_ranks
+from edge.compress.parallel.collectives import gather_values, sum_over_ranks
 from edge.compress.parallel.ranks import current_ranks
 
 if TYPE_CHECKING:
@@ -61,6 +61,24 @@ def synchronized_batch_norm(model: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             del norm.forward
+
+
+def rows_of_all_ranks(own: Tensor) -> Tensor:
+    """All ranks' rows in the order of ranks, for losses that compare the samples of a batch with one another.
+
+    Gradients flow to the rows of every rank: where each takes the loss over all rows, the average of the ranks'
+    gradients is the gradient of that loss, as one process would have it.
+
+    Args:
+        own: `[n, ...]`, of which ranks may hold different numbers.
+    """
+    ranks = current_ranks()
+    if ranks.world == 1:
+        return own
+    counts: list[int] = gather_values(len(own))
+    before, after = sum(counts[: ranks.rank]), sum(counts[ranks.rank + 1 :])
+    parts = [own.new_zeros(before, *own.shape[1:]), own, own.new_zeros(after, *own.shape[1:])]
+    return _differentiable_sum(torch.cat(parts))
 
 
 def _normalize_together(norm: _BatchNorm, x: Tensor) -> Tensor:

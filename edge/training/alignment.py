@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 from torch.nn import functional
 
+from edge.compress.parallel.rank_training import rows_of_all_ranks
 from edge.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -105,8 +106,7 @@ def info_nce_loss(first: Tensor, second: Tensor, scale: Tensor) -> Tensor:
 class AlignmentLoss(nn.Module):
     """Projection heads, temperatures and the loss of each pair; trained along with the encoders, then thrown away.
 
-    A pair's loss is over the samples that have both of its modalities. Under several processes the samples that a
-    sample is told apart from are those of its own process: a batch is shared out, and features are not gathered.
+    A pair's loss is over the samples that have both of its modalities, of all processes that share a batch.
 
     Args:
         config: Which pairs, and how they are compared.
@@ -134,10 +134,11 @@ class AlignmentLoss(nn.Module):
             maps: `[B, channels, h, w]` by stream; they are pooled here.
             present: float32 `[B]` of 0 and 1 by stream.
         """
-        points = {stream: self.project(stream, maps[stream]) for stream in self.heads}
+        points = {stream: rows_of_all_ranks(self.project(stream, maps[stream])) for stream in self.heads}
+        there = {stream: rows_of_all_ranks(present[stream]) for stream in self.heads}
         losses: dict[str, Tensor] = {}
         for i, pair in enumerate(self.pairs):
-            both = (present[pair.streams[0]] * present[pair.streams[1]]) > 0
+            both = (there[pair.streams[0]] * there[pair.streams[1]]) > 0
             first, second = (points[stream][both] for stream in pair.streams)
             losses[pair.name] = self.config.weight * pair.weight * self._loss(i, first, second)
         return losses
