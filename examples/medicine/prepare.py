@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SPLIT_OF = ("train", "train", "train", "test", "train", "train", "validation", "train", "test", "train")
 COLUMNS = ("id", "split", "sex", "age_band", "site", "picture", "report", *FIELDS, "diagnosis")
 VOCABULARY = 256  # rows of the model's embedding table; the words here are fewer
-SPECIAL = ("[PAD]", "[UNK]")  # padding must have the id 0
+SPECIAL = ("[PAD]", "[UNK]", "[MASK]")  # padding must have the id 0; pretraining hides words behind the mask
 FEWEST = 100
 
 
