@@ -91,6 +91,28 @@ def test_the_tables_say_what_was_measured(benchmark: Any) -> None:
     assert "Best in the mean of the states here: `cross_attention`." in text
 
 
+def test_of_those_that_no_seed_tells_apart_the_fastest_is_named(benchmark: Any) -> None:
+    def seeds(*scores: float, milliseconds: float) -> dict[str, Any]:
+        one = row(0, 0, milliseconds)
+        losses = one["int8_loss"]["all"] * len(scores)
+        return {
+            **one,
+            "score": {"all": list(scores)},
+            "int8_score": {"all": list(scores)},
+            "int8_loss": {"all": losses},
+        }
+
+    kinds = {
+        "channel_mixing": seeds(90, 92, milliseconds=1.0),
+        "cross_attention": seeds(91.5, 93, milliseconds=3.0),
+        "gated_residual": seeds(80, 91, milliseconds=0.5),
+    }
+    conditions = {"train_samples": 100, "test_samples": 50, "epochs": 2, "seeds": 2}
+    text = "\n".join(benchmark.report({"digits": {"conditions": conditions, "kinds": kinds}}))
+    assert "| cross_attention | 92.25 (+0.00) | 92.25 (91.50 to 93.00) |" in text
+    assert "Its seeds are reached by those of `channel_mixing`; the fastest of all these is `channel_mixing`." in text
+
+
 def test_samples_are_spread_over_the_whole_split(benchmark: Any) -> None:
     ids = tuple(map(str, range(10)))
     split = SampleSet("test", ids, ids, (torch.arange(10.0),), (torch.arange(10),))
