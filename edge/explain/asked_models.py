@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from edge.checkpoint import load_checkpoint
+from edge.checkpoint import CHECKPOINT_FILE, load_checkpoint
 from edge.compress.provenance import tensors_digest
 from edge.compress.stages.measure import module_runner, onnx_runner
 from edge.runtime.bundle_layout import MANIFEST
-from edge.runtime.errors import BundleError, DataError
+from edge.runtime.errors import BundleError, DataError, ModelError
 from edge.runtime.model_io import PresentInput
 from edge.training.fusion_task import FusionTask
 
@@ -87,13 +87,18 @@ def open_asked_model(
         open_bundle: Opens a bundle under the user's trust policy.
 
     Raises:
-        ModelError: It is no readable checkpoint.
+        ModelError: It is neither, or no readable checkpoint.
         BundleError: The bundle is refused or has no such graph; a dialect was asked of a checkpoint.
     """
     if (path / MANIFEST).is_file():
         return _of_bundle(path, dialect, open_bundle)
     if dialect is not None:
         raise BundleError(f"{path} is no bundle and has no '{dialect}' graph", "leave --dialect out")
+    if not (path / CHECKPOINT_FILE).is_file():
+        raise ModelError(
+            f"{path} is neither a checkpoint nor a bundle: it has no {CHECKPOINT_FILE} and no {MANIFEST}",
+            "pass what edge train wrote, or the bundle of edge compress",
+        )
     saved = load_checkpoint(path)
     project = saved.manifest.project
     return AskedModel(
