@@ -35,6 +35,7 @@ from edge.project import load_project, with_seed
 from edge.runtime.atomic import atomic_file
 from edge.runtime.errors import ConfigError
 from edge.training.augmentation.streams import stream_augment
+from edge.training.branch_training import supervised
 from edge.training.fusion_task import FusionTask
 from edge.training.label_share import labelled_part
 from edge.training.pretraining.kept import keep_pretrained, recall_pretrained
@@ -55,6 +56,7 @@ HERE = Path(__file__).resolve().parent
 ARMS = (SCRATCH, LONGER, RECONSTRUCTED, ALIGNED)
 PAIRS = ((ALIGNED, SCRATCH), (ALIGNED, LONGER), (RECONSTRUCTED, SCRATCH), (ALIGNED, RECONSTRUCTED))
 MEAN = "mean of states"
+FOLLOWED = {"io", "student", "train", "augment", "alignment", "unimodal"}  # what training on labels follows from
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,11 @@ class Study:
 
     def _place(self, arm: str, seed: int, ending: str) -> Path:
         """Named for all that an arm depends on: another way of pretraining leaves the one from scratch as it is."""
-        parts = [self.project.model_dump_json(by_alias=True, include={"io", "student", "train", "augment"})]
+        parts = [
+            self.project.model_dump_json(
+                by_alias=True, include={"io", "student", "train", "augment", "alignment", "unimodal"}
+            )
+        ]
         parts += [str(self.epochs(arm)), str(len(self.train)), *sorted(set(self.labelled.recordings))]
         config = pretraining_of(arm, self.project)
         parts += [] if config is None else [config.model_dump_json()]
@@ -123,7 +129,8 @@ class Study:
         print(f"seed {seed}: train {arm}", flush=True)
         torch.manual_seed(project.train.seed)  # dropout layers draw from it, whatever was drawn before
         length = project.train.model_copy(update={"epochs": self.epochs(arm)})
-        fit(model, self.labelled, lambda x, t: task.loss(model(*x), t), length, augment=augment)
+        trained, objective = supervised(model, task, project.alignment, project.unimodal)
+        fit(trained, self.labelled, objective, length, augment=augment)
         return model
 
     def _start(self, arm: str, project: Project) -> tuple[FusionModel, PretrainingRecord | None]:

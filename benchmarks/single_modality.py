@@ -33,6 +33,7 @@ from edge.project import load_project, with_seed
 from edge.runtime.atomic import atomic_file
 from edge.runtime.model_io import ModelIO
 from edge.training.augmentation.streams import stream_augment
+from edge.training.branch_training import supervised
 from edge.training.fusion_task import FusionTask
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 FUSED = "fused"
+FOLLOWED = {"io", "teacher", "train", "augment", "alignment", "unimodal"}  # what a trained model follows from
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ class Study:
     def counts(self, arm: str, seed: int) -> RecordingCounts:
         """What the model gets right, by recording; trained first where it is not kept."""
         project = self.project if arm == FUSED else alone(self.project, arm)
-        content = project.model_dump_json(by_alias=True, include={"io", "teacher", "train", "augment"})
+        content = project.model_dump_json(
+            by_alias=True, include={"io", "teacher", "train", "augment", "alignment", "unimodal"}
+        )
         digest = hashlib.sha256(f"{content} {len(self.train)} {len(self.test)}".encode()).hexdigest()[:12]
         path = self.work / f"{arm}-{digest}-{seed}.npz"
         if not path.is_file():
@@ -93,7 +97,8 @@ def alone(project: Project, modality: str) -> Project:
     ]
     teacher = project.teacher.model_copy(update={"encoders": {modality: project.teacher.encoders[modality]}})
     train = project.train.model_copy(update={"modality_dropout": 0.0})
-    return project.model_copy(update={"io": ModelIO.model_validate(content), "teacher": teacher, "train": train})
+    changes = {"io": ModelIO.model_validate(content), "teacher": teacher, "train": train}
+    return project.model_copy(update={**changes, "alignment": None, "unimodal": 0.0})
 
 
 def of_modality(data: SampleSet, place: int) -> SampleSet:
@@ -107,7 +112,8 @@ def trained(project: Project, data: SampleSet) -> FusionModel:
     torch.manual_seed(project.train.seed)
     model, task = FusionModel(project.teacher, project.io), FusionTask(project.io)
     augment = stream_augment(project.augment, project.io)
-    fit(model, data, lambda inputs, targets: task.loss(model(*inputs), targets), project.train, augment=augment)
+    module, objective = supervised(model, task, project.alignment, project.unimodal)
+    fit(module, data, objective, project.train, augment=augment)
     return model.eval()
 
 

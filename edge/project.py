@@ -117,6 +117,8 @@ class Project(BaseModel):
         augment: How training samples are varied, by stream.
         pretrain: How encoders are pretrained without labels; absent where they are not.
         alignment: Aligns modalities while the teacher is trained on labels, too; absent where they are not.
+        unimodal: Weight of each sample's answers by one of its modalities each, beside that by all, while the teacher
+            is trained; 0 leaves them out.
         labels: Share of the training recordings whose labels may be used; pretraining sees the others as well.
         recipe: The stages that follow.
     """
@@ -133,6 +135,7 @@ class Project(BaseModel):
     augment: dict[str, AugmentConfig] = {}
     pretrain: PretrainConfig | None = None
     alignment: AlignmentConfig | None = None
+    unimodal: float = Field(0.0, ge=0)
     labels: float = Field(1.0, gt=0, le=1)
     recipe: Recipe
 

@@ -30,8 +30,8 @@ from edge.packing.pack import BundleContents, pack_bundle
 from edge.project import StreetData
 from edge.runtime.manifest import TrainingData
 from edge.runtime.preprocess.tokens import read_tokenizers
-from edge.training.aligned_training import AlignedTraining
 from edge.training.augmentation.streams import stream_augment
+from edge.training.branch_training import supervised
 from edge.training.fusion_task import FusionTask
 from edge.training.label_share import labelled_part
 
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from edge.compress.fitting import Augment, EpochReport, OnEpoch, OnStep
     from edge.compress.provenance import Origin
@@ -117,15 +116,6 @@ class Workbench:
         """
         started = time.monotonic()
         model = model or self.start_teacher()[0]
-        aligned = None if self.project.alignment is None else AlignedTraining(model, self.project.alignment)
-
-        def objective(inputs: tuple[Tensor, ...], targets: tuple[Tensor, ...]) -> Tensor:
-            if aligned is None:
-                return task.loss(model(*inputs), targets)
-            outputs, apart = aligned(*inputs)
-            loss: Tensor = task.loss(outputs, targets) + apart
-            return loss
-
         spent: list[float] = []  # by epoch, before an interruption as well
 
         def note(report: EpochReport) -> None:
@@ -134,10 +124,11 @@ class Workbench:
                 on_epoch(report)
 
         config, prepared = self.project.train, time.monotonic() - started
-        task = weighing_task(self.task, config, self.train)
+        project, task = self.project, weighing_task(self.task, config, self.train)
+        trained, objective = supervised(model, task, project.alignment, project.unimodal)
         with adapted(model):
             fit(
-                aligned or model,
+                trained,
                 self.train,
                 objective,
                 config,
@@ -179,7 +170,7 @@ class Workbench:
         return load_split(self.dataset, "train")
 
     def _training_origin(self) -> Origin:
-        settings = self._settings("io", "teacher", "train", "augment", "pretrain", "labels", "alignment")
+        settings = self._settings("io", "teacher", "train", "augment", "pretrain", "labels", "alignment", "unimodal")
         if self.project.train.early_stopping is not None:
             settings["the validation split"] = split_digest(self.measurer.validation)
         if self.project.pretrain is not None:

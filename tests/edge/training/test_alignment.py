@@ -13,9 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from edge.runtime.errors import ConfigError
-from edge.training.aligned_training import AlignedTraining
 from edge.training.alignment import AlignedPair, AlignmentConfig, AlignmentLoss, info_nce_loss, sigmoid_loss
-from tests.edge.training.pretraining.cases import small_model, small_samples
 
 CHANNELS = {"camera": 6, "sound": 4, "labs": 3}
 
@@ -146,19 +144,6 @@ def test_similarities_are_compared_in_float32_whatever_the_encoders_compute_in(k
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(loss._loss(0, points[0], points[1]), plain)
         assert all(value.dtype == torch.float32 for value in loss(maps(4), everything(4)).values())
-
-
-def test_training_with_alignment_gives_the_models_own_outputs() -> None:
-    model, data = small_model(), small_samples(8)
-    model.eval()
-    aligned = AlignedTraining(model, AlignmentConfig(weight=0.5))
-    there = torch.tensor([[1.0, 1], [1, 0], [0, 1], [1, 1]] * 2)
-    tensors = (*(x * there[:, i].reshape(-1, 1, 1, 1) for i, x in enumerate(data.inputs)), there)
-    outputs, loss = aligned(*tensors)
-    assert all(torch.allclose(x, y) for x, y in zip(outputs, model(*tensors), strict=True))
-    features = dict(zip(model.modalities, model.branch_features(*tensors), strict=True))
-    expected = aligned.alignment(features, dict(zip(model.modalities, there.unbind(1), strict=True)))
-    assert torch.allclose(loss, expected["camera ~ sound"])
 
 
 def test_points_lie_on_the_unit_sphere_and_gradients_reach_maps_and_temperature() -> None:

@@ -1,4 +1,4 @@
-"""Two processes pretrain as one does: each sample is told apart from those of both."""
+"""Two processes pretrain and align as one does: each sample is told apart from those of both."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_all_ranks_end_with_equal_weights(two: list[dict[str, Tensor]]) -> None:
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
-@pytest.mark.parametrize("kind", ["sigmoid", "info_nce"])
+@pytest.mark.parametrize("kind", ["sigmoid", "info_nce", "labels"])
 def test_alignment_is_that_of_one_process(two: list[dict[str, Tensor]], one: dict[str, Tensor], kind: str) -> None:
     untrained, moved = small_model(seed=0).state_dict(), 0.0
     for name, value in one.items():

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save_file
 
+from edge.compress.fitting import fit
 from edge.compress.parallel.ranks import current_ranks, joined_ranks
+from edge.training.alignment import AlignmentConfig
+from edge.training.branch_training import supervised
+from edge.training.fusion_task import FusionTask
 from edge.training.pretraining.kept import encoder_weights
 from edge.training.pretraining.running import pretrain
 from tests.edge.training.pretraining.cases import small_config, small_io, small_model, small_samples
@@ -31,13 +35,21 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def work(rank: int) -> dict[str, Tensor]:
-    """Encoders pretrained in each way; rank 1 starts from other weights, which must not matter."""
+    """Encoders pretrained in each way, and a whole model; rank 1 starts from other weights, which must not matter."""
     found: dict[str, Tensor] = {}
     for name, losses in CASES.items():
         model = small_model(seed=rank)
         pretrain(model, small_io(), small_samples(), small_config(fit=FIT, **losses))
         found |= {f"{name}.{key}": value.contiguous() for key, value in encoder_weights(model).items()}
-    return found
+    return found | {f"labels.{key}": value.contiguous() for key, value in labelled(rank).items()}
+
+
+def labelled(rank: int) -> dict[str, Tensor]:
+    """A model trained on labels, with alignment and answers by single modalities."""
+    model = small_model(seed=rank)
+    trained, objective = supervised(model, FusionTask(small_io()), AlignmentConfig(kind="info_nce"), unimodal=0.5)
+    fit(trained, small_samples(), objective, small_config(fit=FIT).fit)
+    return model.state_dict()
 
 
 def main() -> None:
