@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from edge.checkpoint import load_checkpoint
 from edge.compress.fitting import fit
 from edge.compress.scoring.evaluation import evaluate_by_recording
 from edge.compress.scoring.recording_counts import RecordingCounts
@@ -31,6 +32,7 @@ from edge.data.prepared import prepare_dataset
 from edge.models.fusion_model import FusionModel
 from edge.project import load_project, with_seed
 from edge.runtime.atomic import atomic_file
+from edge.runtime.errors import ConfigError
 from edge.runtime.model_io import ModelIO
 from edge.training.augmentation.streams import stream_augment
 from edge.training.branch_training import supervised
@@ -59,12 +61,14 @@ class Study:
         train: Samples of all modalities.
         test: The split that is scored.
         work: Folder of what was counted.
+        teacher: Of this project, as `edge train` wrote it; taken for the fused model of the first seed.
     """
 
     project: Project
     train: SampleSet
     test: SampleSet
     work: Path
+    teacher: Path | None = None
 
     def counts(self, arm: str, seed: int) -> RecordingCounts:
         """What the model gets right, by recording; trained first where it is not kept."""
@@ -75,13 +79,30 @@ class Study:
         digest = hashlib.sha256(f"{content} {len(self.train)} {len(self.test)}".encode()).hexdigest()[:12]
         path = self.work / f"{arm}-{digest}-{seed}.npz"
         if not path.is_file():
-            print(f"seed {seed}: train {arm}", flush=True)
-            model = trained(with_seed(project, seed), self._samples(self.train, arm))
+            model = self._model(arm, with_seed(project, seed), seed)
             found = evaluate_by_recording(model, self._samples(self.test, arm), FusionTask(project.io)).counts
             assert found is not None, "all metrics of fusion tasks count"
             with atomic_file(path) as draft:
                 draft.write_bytes(found.to_bytes())
         return RecordingCounts.from_bytes(path.read_bytes())
+
+    def _model(self, arm: str, project: Project, seed: int) -> FusionModel:
+        if arm == FUSED and self.teacher is not None and seed == 0:
+            return self._read_teacher(self.teacher)
+        print(f"seed {seed}: train {arm}", flush=True)
+        return trained(project, self._samples(self.train, arm))
+
+    def _read_teacher(self, folder: Path) -> FusionModel:
+        """The checkpoint, where it was trained as the project says.
+
+        Raises:
+            ConfigError: It was not.
+        """
+        saved = load_checkpoint(folder)
+        asked, found = (p.model_dump_json(include=FOLLOWED) for p in (self.project, saved.manifest.project))
+        if asked != found:
+            raise ConfigError(f"{folder} was trained with other settings than '{self.project.name}'", "train it again")
+        return saved.model.eval()
 
     def _samples(self, data: SampleSet, arm: str) -> SampleSet:
         return data if arm == FUSED else of_modality(data, self.project.io.modalities.index(arm))
@@ -123,11 +144,16 @@ def main() -> int:
     parser.add_argument("project", type=Path)
     parser.add_argument("--samples", type=int, help="of the training split, the first ones; all by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument(
+        "--teacher", type=Path, help="of this project, from `edge train`, for seed 0; trained here by default"
+    )
     parser.add_argument("--work", type=Path, default=HERE.parent / "runs" / "single_modality")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    if arguments.teacher and arguments.samples:
+        parser.error("a --teacher has seen all samples: leave --samples out")
     torch.set_num_threads(1)
-    study = open_study(load_project(arguments.project), arguments.samples, arguments.work)
+    study = open_study(load_project(arguments.project), arguments.samples, arguments.work, arguments.teacher)
     # Seed by seed, so that what an interrupted run has done can be compared.
     arms = (FUSED, *study.project.io.modalities)
     by_seed = [{arm: study.counts(arm, seed) for arm in arms} for seed in arguments.seeds]
@@ -138,12 +164,12 @@ def main() -> int:
     return 3 if any(row["gain"]["high"] < 0 for row in result["modalities"].values()) else 0
 
 
-def open_study(project: Project, samples: int | None, work: Path) -> Study:
+def open_study(project: Project, samples: int | None, work: Path, teacher: Path | None = None) -> Study:
     """Makes the project's dataset ready and loads it."""
     folder = prepare_dataset(project, work / project.name / "data")
     train = load_split(folder, "train")
     train = train.subset(range(min(samples or len(train), len(train))))
-    return Study(project, train, load_split(folder, "test"), work / project.name)
+    return Study(project, train, load_split(folder, "test"), work / project.name, teacher)
 
 
 def summary(study: Study, counts: dict[str, list[RecordingCounts]]) -> dict[str, Any]:
