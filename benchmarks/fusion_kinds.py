@@ -30,6 +30,7 @@ from edge.compress.recipe import Recipe
 from edge.compress.scoring.loss_intervals import paired_losses
 from edge.compress.scoring.task import AdditiveMetric
 from edge.compress.stages.stage import DistillStage, QuantizeStage
+from edge.data.dataset_folder import read_manifest
 from edge.data.prepared import prepare_dataset
 from edge.models.fusion_model import FusionModelConfig
 from edge.project import Project, load_project
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from edge.compress.fitting import FitConfig, OnStep
     from edge.compress.samples import SampleSet
     from edge.compress.stages.measure import MeasuredStage
+    from edge.data.dataset_folder import Split
 
 HERE = Path(__file__).resolve().parent
 DEVICES = ("orin-nano-8gb", "agx-thor-t5000")
@@ -91,6 +93,10 @@ class Study:
         trained = bench.measure_teacher(*found, store)
         (quantized,) = bench.compress(trained, store=store)
         return trained, quantized, bench
+
+    def count(self, split: Split, asked: int) -> int:
+        """How many samples of a split there are of those asked for."""
+        return min(asked, len(read_manifest(self.data).splits[split].ids))
 
     def widths(self, kind: str) -> FusionModelConfig:
         """The student's, with another fusion of the same width."""
@@ -214,8 +220,8 @@ def joined(out: Path, study: Study, seeds: int, found: dict[str, Any]) -> dict[s
     """What stood in the result of other projects, and of other kinds in the same conditions, with what was found."""
     known: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))["projects"] if out.is_file() else {}
     conditions = {
-        "train_samples": study.samples,
-        "test_samples": study.tested,
+        "train_samples": study.count("train", study.samples),
+        "test_samples": study.count("test", study.tested),
         "epochs": study.length.epochs,
         "seeds": seeds,
     }

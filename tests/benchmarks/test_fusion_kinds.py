@@ -13,6 +13,7 @@ import torch
 
 from edge.compress.fitting import FitConfig
 from edge.compress.samples import SampleSet
+from edge.data.dataset_folder import SPLITS, DatasetManifest, SplitSpec, create_arrays
 from edge.models.fusion.weighted_sum import WeightedSum
 from edge.models.fusion_model import FusionModel
 from edge.project import find_project
@@ -35,6 +36,10 @@ def benchmark() -> Iterator[Any]:
 @pytest.fixture
 def study(benchmark: Any, tmp_path: Path) -> Any:
     project = find_project(Path("street_demo"))
+    names = {split: tuple(f"{split}-{i}" for i in range(80)) for split in SPLITS}
+    splits = {split: SplitSpec(ids=ids, recordings=ids) for split, ids in names.items()}
+    manifest = DatasetManifest(schema=1, name="streets", provenance={}, inputs=(), targets=(), splits=splits)
+    create_arrays(tmp_path, manifest)
     return benchmark.Study(project, tmp_path, 100, 50, FitConfig(epochs=2), ("audio",), tmp_path)
 
 
@@ -73,6 +78,8 @@ def test_other_kinds_and_projects_stay_and_other_conditions_do_not(study: Any, b
     assert "another" in both
     alone = benchmark.joined(out, study, 3, {"channel_mixing": row(91, 0, 1)})
     assert list(alone[study.project.name]["kinds"]) == ["channel_mixing"]
+    conditions = alone[study.project.name]["conditions"]
+    assert (conditions["train_samples"], conditions["test_samples"]) == (80, 50), "of 100 asked for there are 80"
 
 
 def test_a_loss_over_half_a_point_or_a_failed_check_fails_it(benchmark: Any) -> None:
