@@ -144,6 +144,7 @@ def main() -> int:
     parser.add_argument("project", type=Path)
     parser.add_argument("--samples", type=int, help="of the training split, the first ones; all by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--student", action="store_true", help="at the student's widths, trained as the teacher is")
     parser.add_argument(
         "--teacher", type=Path, help="of this project, from `edge train`, for seed 0; trained here by default"
     )
@@ -153,7 +154,9 @@ def main() -> int:
     if arguments.teacher and arguments.samples:
         parser.error("a --teacher has seen all samples: leave --samples out")
     torch.set_num_threads(1)
-    study = open_study(load_project(arguments.project), arguments.samples, arguments.work, arguments.teacher)
+    project = load_project(arguments.project)
+    project = project.model_copy(update={"teacher": project.student}) if arguments.student else project
+    study = open_study(project, arguments.samples, arguments.work, arguments.teacher)
     # Seed by seed, so that what an interrupted run has done can be compared.
     arms = (FUSED, *study.project.io.modalities)
     by_seed = [{arm: study.counts(arm, seed) for arm in arms} for seed in arguments.seeds]
@@ -190,6 +193,7 @@ def summary(study: Study, counts: dict[str, list[RecordingCounts]]) -> dict[str,
         "test_samples": len(study.test),
         "test_recordings": len(set(study.test.recordings)),
         "epochs": study.project.train.epochs,
+        "parameters": sum(p.numel() for p in FusionModel(study.project.teacher, study.project.io).parameters()),
         "seeds": len(counts[FUSED]),
         "all": _scores(stacked(counts[FUSED], "all"), metric),
         "modalities": modalities,
@@ -209,9 +213,9 @@ def _scores(counts: np.ndarray[Any, np.dtype[np.float64]], metric: AdditiveMetri
 def report(result: dict[str, Any]) -> list[str]:
     """What was measured, and a row a modality."""
     lines = [
-        f"**{result['project']}**: {result['train_samples']} training samples, {result['epochs']} epochs, "
-        f"{result['seeds']} seed(s); score on {result['test_samples']} test samples of {result['test_recordings']} "
-        f"recordings. All modalities together: {mean(result['all']):.2f}.",
+        f"**{result['project']}**, {result['parameters']:,} parameters: {result['train_samples']} training samples, "
+        f"{result['epochs']} epochs, {result['seeds']} seed(s); score on {result['test_samples']} test samples of "
+        f"{result['test_recordings']} recordings. All modalities together: {mean(result['all']):.2f}.",
         "",
     ]
     rows = [
