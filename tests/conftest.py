@@ -31,8 +31,10 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
-def pytest_collection_finish() -> None:
-    """What was imported stays: a collector that walks through millions of its objects again and again takes minutes."""
+@pytest.fixture(scope="module", autouse=True)
+def _what_was_imported_stays() -> None:
+    """A collector that walks through millions of objects of earlier modules, again and again, takes minutes."""
+    gc.collect()
     gc.freeze()
 
 
