@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -44,7 +43,7 @@ from edge.training.pretraining.running import pretrain
 sys.path.insert(0, str(Path(__file__).parent))
 from pretraining_tables import ALIGNED, LONGER, RECONSTRUCTED, SCRATCH, report
 from results import write_result
-from seeded_differences import seeded_interval
+from seeded_differences import seed_scores, seeded_interval, stacked
 
 if TYPE_CHECKING:
     from edge.compress.samples import SampleSet
@@ -96,11 +95,7 @@ class Study:
 
     def _place(self, arm: str, seed: int, ending: str) -> Path:
         """Named for all that an arm depends on: another way of pretraining leaves the one from scratch as it is."""
-        parts = [
-            self.project.model_dump_json(
-                by_alias=True, include={"io", "student", "train", "augment", "alignment", "unimodal"}
-            )
-        ]
+        parts = [self.project.model_dump_json(by_alias=True, include=FOLLOWED)]
         parts += [str(self.epochs(arm)), str(len(self.train)), *sorted(set(self.labelled.recordings))]
         config = pretraining_of(arm, self.project)
         parts += [] if config is None else [config.model_dump_json()]
@@ -227,7 +222,9 @@ def summary(
         "epochs": {arm: study.epochs(arm) for arm in counts},
         "pretraining_epochs": study.project.pretrain.fit.epochs if study.project.pretrain else 0,
         "seeds": len(next(iter(counts.values()))),
-        "scores": {arm: {s: _scores(found, s, metric) for s in states} for arm, found in counts.items()},
+        "scores": {
+            arm: {s: seed_scores(stacked(found, s), metric.points) for s in states} for arm, found in counts.items()
+        },
         "differences": differences,
         "pretraining": {arm: [r.notes() for r in found if r is not None] for arm, found in records.items()},
     }
@@ -237,15 +234,9 @@ def differences_of(
     more: list[RecordingCounts], less: list[RecordingCounts], states: list[str], metric: AdditiveMetric
 ) -> dict[str, Any]:
     """The gain in each state and in their mean."""
-    by_state = [(np.stack([c.by_state[s] for c in more]), np.stack([c.by_state[s] for c in less])) for s in states]
+    by_state = [(stacked(more, s), stacked(less, s)) for s in states]
     chosen = {state: [sides] for state, sides in zip(states, by_state, strict=True)} | {MEAN: by_state}
     return {name: seeded_interval(sides, metric.points).to_json() for name, sides in chosen.items()}
-
-
-def _scores(found: list[RecordingCounts], state: str, metric: AdditiveMetric) -> list[float]:
-    sums = torch.from_numpy(np.stack([counts.by_state[state].sum(0) for counts in found]))
-    scores: list[float] = metric.points(sums)["score"].tolist()
-    return scores
 
 
 if __name__ == "__main__":

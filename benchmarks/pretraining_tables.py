@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import mean
 from typing import Any
 
-from tables import table
+from tables import signed_interval, table
 
 SCRATCH, LONGER, RECONSTRUCTED, ALIGNED = "from scratch", "as long from scratch", "reconstruction", "with alignment"
 TITLES = {
@@ -34,7 +34,7 @@ def report(result: dict[str, Any]) -> list[str]:
     if not result["differences"]:
         return lines
     lines += ["Gains in points, paired; 95 % interval of a bootstrap over seeds and recordings.", ""]
-    rows = [[name, *map(_interval, row.values())] for name, row in result["differences"].items()]
+    rows = [[name, *map(signed_interval, row.values())] for name, row in result["differences"].items()]
     headers = list(next(iter(result["differences"].values())))
     return lines + table(["", *headers], rows)
 
@@ -46,7 +46,3 @@ def _pretraining_seconds(result: dict[str, Any], arm: str) -> str:
 
 def _spread(values: list[float]) -> str:
     return f"{mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
-
-
-def _interval(row: dict[str, float]) -> str:
-    return f"{row['estimate']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"

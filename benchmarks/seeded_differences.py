@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from edge.compress.scoring.recording_counts import RecordingCounts
+
     # Counts of both sides, float64 `[seeds, recordings, counts]`, in one state.
     Sides = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -40,6 +42,22 @@ def seeded_interval(states: Sequence[Sides], points: Callable[[Tensor], dict[str
     replicates = np.take_along_axis(_gains(states, points, drawn), chosen, axis=1).mean(1)
     estimate = float(_gains(states, points, np.ones((1, recordings))).mean())
     return replicate_interval(estimate, replicates, recordings)
+
+
+def stacked(counts: Sequence[RecordingCounts], state: str) -> NDArray[np.float64]:
+    """Counts of all seeds in a state, `[seeds, recordings, counts]`."""
+    return np.stack([found.by_state[state] for found in counts])
+
+
+def seed_scores(counts: NDArray[np.float64], points: Callable[[Tensor], dict[str, Tensor]]) -> list[float]:
+    """The score of each seed.
+
+    Args:
+        counts: float64 `[seeds, recordings, counts]`, in one state.
+        points: `AdditiveMetric.points`.
+    """
+    scores: list[float] = points(torch.from_numpy(counts.sum(1)))["score"].tolist()
+    return scores
 
 
 def _gains(

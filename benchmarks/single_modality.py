@@ -19,7 +19,6 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from edge.checkpoint import load_checkpoint
@@ -40,8 +39,8 @@ from edge.training.fusion_task import FusionTask
 
 sys.path.insert(0, str(Path(__file__).parent))
 from results import write_result
-from seeded_differences import seeded_interval
-from tables import table
+from seeded_differences import seed_scores, seeded_interval, stacked
+from tables import signed_interval, table
 
 if TYPE_CHECKING:
     from edge.compress.samples import SampleSet
@@ -183,8 +182,8 @@ def summary(study: Study, counts: dict[str, list[RecordingCounts]]) -> dict[str,
     for modality in study.project.io.modalities:
         sides = stacked(counts[FUSED], f"only_{modality}"), stacked(counts[modality], "all")
         modalities[modality] = {
-            "fused": _scores(sides[0], metric),
-            "single": _scores(sides[1], metric),
+            "fused": seed_scores(sides[0], metric.points),
+            "single": seed_scores(sides[1], metric.points),
             "gain": seeded_interval([sides], metric.points).to_json(),
         }
     return {
@@ -195,19 +194,9 @@ def summary(study: Study, counts: dict[str, list[RecordingCounts]]) -> dict[str,
         "epochs": study.project.train.epochs,
         "parameters": sum(p.numel() for p in FusionModel(study.project.teacher, study.project.io).parameters()),
         "seeds": len(counts[FUSED]),
-        "all": _scores(stacked(counts[FUSED], "all"), metric),
+        "all": seed_scores(stacked(counts[FUSED], "all"), metric.points),
         "modalities": modalities,
     }
-
-
-def stacked(counts: list[RecordingCounts], state: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """`[seeds, recordings, counts]` in a state."""
-    return np.stack([found.by_state[state] for found in counts])
-
-
-def _scores(counts: np.ndarray[Any, np.dtype[np.float64]], metric: AdditiveMetric) -> list[float]:
-    scores: list[float] = metric.points(torch.from_numpy(counts.sum(1)))["score"].tolist()
-    return scores
 
 
 def report(result: dict[str, Any]) -> list[str]:
@@ -219,14 +208,10 @@ def report(result: dict[str, Any]) -> list[str]:
         "",
     ]
     rows = [
-        [name, f"{mean(row['fused']):.2f}", f"{mean(row['single']):.2f}", _interval(row["gain"])]
+        [name, f"{mean(row['fused']):.2f}", f"{mean(row['single']):.2f}", signed_interval(row["gain"])]
         for name, row in result["modalities"].items()
     ]
     return lines + table(["modality", "within the fused model, alone", "a model of its own", "difference"], rows)
-
-
-def _interval(gain: dict[str, float]) -> str:
-    return f"{gain['estimate']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}]"
 
 
 if __name__ == "__main__":

@@ -27,6 +27,11 @@ def times(row: dict[str, Any]) -> str:
     return f"{figure(row['ratio'])}x [{figure(low)}, {figure(high)}], {figure(least)} to {figure(most)}"
 
 
+def signed_interval(row: dict[str, float]) -> str:
+    """A gain with its interval, as a cell of a table."""
+    return f"{row['estimate']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
+
+
 def absent(missing: dict[str, str], columns: int) -> list[list[str]]:
     """A row for each side that could not run, which says how it could."""
     return [[name, note, *[""] * (columns - 2)] for name, note in missing.items()]

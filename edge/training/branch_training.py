@@ -75,27 +75,21 @@ class BranchTraining(nn.Module):
 
     def _answered(self, features: list[Tensor], present: Tensor, targets: Sequence[Tensor]) -> Tensor:
         """Of the answers by all modalities and by each alone, in one pass: batch statistics are those of both."""
-        count, rows = len(present), [self._companions(present, i) for i in range(present.shape[1])]
-        repeated = torch.cat([torch.arange(count, device=present.device), *rows])
-        asked = torch.cat([present, *(_only(i, len(found), present) for i, found in enumerate(rows))])
-        fused = self.model.fuse([self._shown(i, f, repeated, asked) for i, f in enumerate(features)], asked)
-        outputs, wanted = self.model.answers(fused), [t[repeated] for t in targets]
-        loss = self._task.loss([o[:count] for o in outputs], [t[:count] for t in wanted])
-        if len(repeated) == count:
-            return loss / self._share
-        alone = self._task.loss([o[count:] for o in outputs], [t[count:] for t in wanted])
-        # Divided by what does not depend on the batch, so that processes which share one agree.
-        return (loss + self._unimodal * (len(repeated) - count) / count * alone) / self._share
-
-    @property
-    def _share(self) -> float:
-        return 1.0 + self._unimodal * len(self.model.modalities)
-
-    def _companions(self, present: Tensor, place: int) -> Tensor:
-        """Rows that have this modality and another one; alone it was asked for already."""
         if not self._unimodal:
-            return torch.empty(0, dtype=torch.long, device=present.device)
-        return ((present[:, place] > 0) & (present.sum(1) > 1)).nonzero().flatten()
+            return self._task.loss(self.model.answers(self.model.fuse(features, present)), targets)
+        count, rows = len(present), [_companions(present, i) for i in range(present.shape[1])]
+        again = torch.cat(rows)
+        repeated = torch.cat([torch.arange(count, device=present.device), again])
+        asked = torch.cat([present, *(_only(i, len(found), present) for i, found in enumerate(rows))])
+        outputs = self.model.answers(
+            self.model.fuse([self._shown(i, f, repeated, asked) for i, f in enumerate(features)], asked)
+        )
+        loss = self._task.loss([o[:count] for o in outputs], targets)
+        if len(again):
+            alone = self._task.loss([o[count:] for o in outputs], [t[again] for t in targets])
+            loss = loss + self._unimodal * len(again) / count * alone
+        # Divided by what does not depend on the batch, so that processes which share one agree.
+        return loss / (1.0 + self._unimodal * present.shape[1])
 
     def _shown(self, place: int, features: Tensor, rows: Tensor, asked: Tensor) -> Tensor:
         """A branch's features where it is asked, its placeholder, if it has one, where it is not."""
@@ -110,6 +104,11 @@ class BranchTraining(nn.Module):
         maps = dict(zip(self.model.modalities, features, strict=True))
         there = dict(zip(self.model.modalities, present.unbind(1), strict=True))
         return torch.stack(list(self.alignment(maps, there).values())).sum()
+
+
+def _companions(present: Tensor, place: int) -> Tensor:
+    """Rows that have this modality and another one; alone it was asked for already."""
+    return ((present[:, place] > 0) & (present.sum(1) > 1)).nonzero().flatten()
 
 
 def _only(place: int, count: int, like: Tensor) -> Tensor:

@@ -126,7 +126,7 @@ def _drowned_out(x: Tensor, noisy: Tensor, item: SensorInput, generator: torch.G
 def _exchanged(x: Tensor, chosen: Tensor, present: Tensor, generator: torch.Generator) -> Tensor:
     """The samples `chosen` bool `[B]` replaced by others, drawn evenly, that have the modality; alone one stays."""
     donors, at = present.nonzero().flatten(), chosen.nonzero().flatten()
-    if len(donors) < 2:
+    if len(donors) < 2 or not len(at):
         return x
     ahead = torch.randint(1, len(donors), (len(at),), generator=generator)
     place = torch.searchsorted(donors, at)
