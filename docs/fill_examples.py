@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from fill_readme import fill
+from filling import fill
 
 from edge.runtime.errors import DataError, EdgeError
 

@@ -33,7 +33,7 @@ def modules() -> Iterator[tuple[Any, Any]]:
     """The benchmark and the page that shows it."""
     sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "docs")]
     try:
-        yield importlib.import_module("pretraining"), importlib.import_module("fill_pretraining")
+        yield importlib.import_module("pretraining"), importlib.import_module("fill")
     finally:
         del sys.path[:2]
 
@@ -80,12 +80,11 @@ def test_gains_are_those_of_the_first_over_the_second(result: dict[str, Any]) ->
 
 def test_the_page_tells_what_was_measured(modules: tuple[Any, Any], result: dict[str, Any]) -> None:
     pages = modules[1]
-    text = "\n".join(pages.report(result))
+    text = pages.pretraining_text(result)
     assert "Labels of 3 of 30 recordings" in text and "mean of 2 seed(s)" in text
     assert "| pretrained with alignment | 12 s | 80.00 (80.00 to 80.00) |" in text
     assert "| from scratch | - | 50.00" in text
     assert "| with alignment - from scratch | +30.00 [" in text
-    assert pages.PAGE.read_text(encoding="utf-8").count("<!-- pretraining -->") == 1
 
 
 def test_arms_differ_in_their_pretraining_alone(modules: tuple[Any, Any], study: Any) -> None:

@@ -113,11 +113,8 @@ def test_ratios_in_turns_hold(name: str) -> None:
 
 
 def test_the_page_is_filled_from_the_result(tmp_path: Path) -> None:
-    pages = importlib.import_module("fill_profiling")
-    text = "\n".join(
-        (pages.overhead_text(result()["overhead"]), pages.coverage_text(result()["coverage"]))
-    ) + pages.slowdown_text(result()["slowdowns"])
+    pages = importlib.import_module("profiling_tables")
+    text = pages.profiler_text(result())
     assert "0.30 us more" in text and "make bench-profile-peers" in text
     assert "| long tail | 96.0% | 96.0% | 96.0% | 60% / 60% / 60% | 94.0% |" in text
     assert "| 10 % slower | 1.100 to 1.100 | slower 1 |" in text
-    assert pages.PAGE.read_text(encoding="utf-8").count("<!-- profiler -->") == 1

@@ -1,34 +1,15 @@
-"""Fills the table of docs/realtime.md from the benchmark's result, so that no figure is typed by hand.
-
-Run: python docs/fill_realtime.py [--result benchmarks/results/realtime.json]
-"""
+"""The table of docs/realtime.md, as Markdown."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-from fill_readme import fill, read_result
-
-from edge.runtime.errors import EdgeError
-
-PAGE = Path(__file__).resolve().parent / "realtime.md"
-RESULT = PAGE.parents[1] / "benchmarks" / "results" / "realtime.json"
 HEADER = ("load", "settings", "missed", "late, us: p50 / p99 / p99.9", "done, ms: p50 / p99 / p99.9")
 
 
-def main(
-    result: Annotated[Path, typer.Option(help="What the benchmark wrote.")] = RESULT,
-    page: Annotated[Path, typer.Option(help="The file to fill.")] = PAGE,
-) -> None:
-    """Replaces what stands between the markers."""
-    try:
-        found = read_result(result, "python benchmarks/realtime.py")
-        fill(page, "realtime", f"{table_text(found['loads'])}\n\n{niceness_text(found['niceness'])}")
-    except EdgeError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(error.exit_code) from error
+def realtime_text(found: dict[str, Any]) -> str:
+    """All of what the benchmark of real-time settings found."""
+    return f"{table_text(found['loads'])}\n\n{niceness_text(found['niceness'])}"
 
 
 def table_text(loads: dict[str, dict[str, Any]]) -> str:
@@ -60,7 +41,3 @@ def _spread(figures: dict[str, Any]) -> str:
 
 def _rounded(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -1,51 +1,18 @@
-"""Fills the result tables of the README from a demo's report and the benchmarks, so that no figure is typed by hand.
-
-Run: python docs/fill_readme.py [--demo runs/demo/report.json]
-"""
+"""The tables of the README: what a demo gained, and the runtime beside its peers; as Markdown."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-from compression_table import compression_text
-
-from edge.report import read_report
 from edge.report.contents import ALL, SCORE
 from edge.report.table import human_bytes, human_count
-from edge.runtime.atomic import atomic_file
-from edge.runtime.errors import ConfigError, EdgeError
+from edge.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from edge.report import Headline, Report, StageReport
 
-README = Path(__file__).resolve().parents[1] / "README.md"
-RESULTS = README.parent / "benchmarks" / "results"
-DEMO, RUNTIME, COMPRESSION = "demo-results", "runtime-results", "compression-results"
 SIDES = {"edge": "edge", "ROS C++": "ROS C++", "ROS Python": "ROS Python", "embodied-sync": "embodied-sync"}
 HEADER = ("stage", "parameters", "MACs", "graph file", "latency p50", "score, all sensors", "worst state")
-
-
-def main(
-    demo: Annotated[Path | None, typer.Option(help="The report.json of `edge demo`; None leaves its table.")] = None,
-    results: Annotated[Path, typer.Option(help="Folder of the benchmarks' results.")] = RESULTS,
-    readme: Annotated[Path, typer.Option(help="The file to fill.")] = README,
-) -> None:
-    """Replaces what stands between the markers."""
-    try:
-        if demo is not None:
-            fill(readme, DEMO, results_text(read_report(demo)))
-        matching, preprocessing = (
-            read_result(results / name, "make bench") for name in ("synchronize.json", "preprocessing.json")
-        )
-        fill(readme, RUNTIME, runtime_text(matching, preprocessing))
-        quantizers = read_result(results / "compression.json", "make bench-compress")
-        fill(readme, COMPRESSION, compression_text(quantizers))
-    except EdgeError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(error.exit_code) from error
 
 
 def results_text(report: Report) -> str:
@@ -102,38 +69,6 @@ def _silences(rows: dict[tuple[str, str], Any], scenario: str, label: str, sides
     return (label, *(f"{rows[scenario, side]['silence'] / 1e3:.2f} s" for side in sides))
 
 
-def read_result(path: Path, command: str) -> dict[str, Any]:
-    """What a benchmark wrote.
-
-    Args:
-        path: The file.
-        command: What writes it, for who lacks it.
-
-    Raises:
-        ConfigError: The file is missing or no JSON.
-    """
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read", f"run {command} first") from error
-    return found
-
-
-def fill(readme: Path, marker: str, text: str) -> None:
-    """Puts `text` between the markers of that name.
-
-    Raises:
-        ConfigError: The file has not exactly one pair of them.
-    """
-    start, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
-    content = readme.read_text(encoding="utf-8")
-    if content.count(start) != 1 or content.count(end) != 1 or content.index(start) > content.index(end):
-        raise ConfigError(f"{readme} has no pair of {start} and {end}", "put both markers back, each once")
-    before, after = content.split(start)[0], content.split(end)[1]
-    with atomic_file(readme) as partial:
-        partial.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
-
-
 def _row(stage: StageReport) -> tuple[str, ...]:
     worst = min(stage.metrics, key=lambda state: stage.metrics[state][SCORE])
     p50 = stage.latency_ms.p50 if stage.latency_ms else None
@@ -156,7 +91,3 @@ def _gain(head: Headline) -> str:
     if ALL in head.points_lost:
         parts.append(f"{head.points_lost[ALL]:.2f} points lost with all sensors")
     return f"From {head.first} to {head.last}: {', '.join(parts)}."
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -1,38 +1,17 @@
-"""Fills the tables of docs/profiling.md from the benchmark's result, so that no figure is typed by hand.
-
-Run: python docs/fill_profiling.py [--result benchmarks/results/profiler.json]
-"""
+"""The tables of docs/profiling.md, as Markdown."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-from fill_readme import fill, read_result
-
-from edge.runtime.errors import EdgeError
-
-PAGE = Path(__file__).resolve().parent / "profiling.md"
-RESULT = PAGE.parents[1] / "benchmarks" / "results" / "profiler.json"
 COVERAGE_HEADER = ("durations", "p50", "p90", "p99", "if they were independent", "ratio in turns")
 SLOWDOWN_HEADER = ("B is", "ratios found", "verdicts")
 
 
-def main(
-    result: Annotated[Path, typer.Option(help="What the benchmark wrote.")] = RESULT,
-    page: Annotated[Path, typer.Option(help="The file to fill.")] = PAGE,
-) -> None:
-    """Replaces what stands between the markers."""
-    try:
-        found = read_result(result, "make bench-profile")
-        parts = (
-            overhead_text(found["overhead"]), coverage_text(found["coverage"]), slowdown_text(found["slowdowns"]),
-        )  # fmt: skip
-        fill(page, "profiler", "\n\n".join(parts))
-    except EdgeError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(error.exit_code) from error
+def profiler_text(found: dict[str, Any]) -> str:
+    """All of what the profiler's benchmark found."""
+    parts = overhead_text(found["overhead"]), coverage_text(found["coverage"]), slowdown_text(found["slowdowns"])
+    return "\n\n".join(parts)
 
 
 def overhead_text(found: dict[str, Any]) -> str:
@@ -85,7 +64,3 @@ def slowdown_text(found: dict[str, Any]) -> str:
 
 def _table(rows: list[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -1,38 +1,15 @@
-"""Fills the costs in docs/live_view.md from the benchmark's result, so that no figure is typed by hand.
-
-Run: python docs/fill_live_view.py [--result benchmarks/results/live_view.json]
-"""
+"""What a live view costs, for docs/live_view.md, as Markdown."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-from fill_readme import fill, read_result
-
-from edge.runtime.errors import EdgeError
-
-PAGE = Path(__file__).resolve().parent / "live_view.md"
-RESULT = PAGE.parents[1] / "benchmarks" / "results" / "live_view.json"
 WHAT = {"stages_ms": "time of a result's stages", "age_ms": "age of its oldest sample"}
 VERDICTS = {
     "within": "within the bound of 5 % at p99",
     "beyond": "beyond the bound of 5 % at p99",
     "undecided": "undecided: the interval of the p99 holds the bound of 5 %",
 }
-
-
-def main(
-    result: Annotated[Path, typer.Option(help="What the benchmark wrote.")] = RESULT,
-    page: Annotated[Path, typer.Option(help="The file to fill.")] = PAGE,
-) -> None:
-    """Replaces what stands between the markers."""
-    try:
-        fill(page, "live-view-cost", cost_text(read_result(result, "python benchmarks/live_view.py BUNDLE")))
-    except EdgeError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(error.exit_code) from error
 
 
 def cost_text(found: dict[str, Any]) -> str:
@@ -60,7 +37,3 @@ def _interval(ratio: dict[str, Any]) -> str:
 
 def _told(value: float | None) -> str:
     return "not known" if value is None else f"{value:.2g} us"
-
-
-if __name__ == "__main__":
-    typer.run(main)

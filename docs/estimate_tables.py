@@ -1,21 +1,10 @@
-"""Fills the tables of docs/estimate.md from the benchmark's result, so that no figure is typed by hand.
-
-Run: python docs/fill_estimate.py [--result benchmarks/results/estimate.json]
-"""
+"""The tables of docs/estimate.md, as Markdown."""
 
 from __future__ import annotations
 
 from itertools import groupby
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-from fill_readme import fill, read_result
-
-from edge.runtime.errors import EdgeError
-
-PAGE = Path(__file__).resolve().parent / "estimate.md"
-RESULT = PAGE.parents[1] / "benchmarks" / "results" / "estimate.json"
 CONSTANTS = {
     "compute": ("share of the peak rate", "{:.2f}"),
     "bandwidth": ("share of the memory's bandwidth", "{:.2f}"),
@@ -27,20 +16,6 @@ _ORDER = (
     *("choi", "the0807", "idein", "bevfusion", "nanosam", "mlperf"),
 )
 HEADER = ("network", "device", "precision", "published (ms)", "estimate over published")
-
-
-def main(
-    result: Annotated[Path, typer.Option(help="What the benchmark wrote.")] = RESULT,
-    page: Annotated[Path, typer.Option(help="The file to fill.")] = PAGE,
-) -> None:
-    """Replaces what stands between the markers."""
-    try:
-        found = read_result(result, "python benchmarks/estimate.py")
-        fill(page, "estimate-constants", constants_text(found["constants"]))
-        fill(page, "estimate-errors", errors_text(found))
-    except EdgeError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(error.exit_code) from error
 
 
 def constants_text(constants: dict[str, dict[str, float]]) -> str:
@@ -112,7 +87,3 @@ def _note(key: str, publisher: dict[str, str]) -> str:
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [header, ("---",) * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-if __name__ == "__main__":
-    typer.run(main)

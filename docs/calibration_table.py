@@ -1,36 +1,13 @@
-"""Fills the table of docs/calibration.md from the benchmark's result, so that no figure is typed by hand.
-
-Run: python docs/fill_calibration.py [--result benchmarks/results/calibration_selection.json]
-"""
+"""The table of docs/calibration.md, as Markdown."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from statistics import mean, median
-from typing import Annotated, Any, get_args
-
-import typer
-from fill_readme import fill, read_result
+from typing import Any, get_args
 
 from edge.calibration.observers import Observer
-from edge.runtime.errors import EdgeError
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "calibration.md"
-RESULT = ROOT / "benchmarks" / "results" / "calibration_selection.json"
 HEAD = ("observer", "chosen: median", "p95", "drawn: median", "p95", "points of score lost, worst state")
-
-
-def main(
-    result: Annotated[Path, typer.Option(help="What the benchmark wrote.")] = RESULT,
-    page: Annotated[Path, typer.Option(help="The file to fill.")] = PAGE,
-) -> None:
-    """Replaces what stands between the markers."""
-    try:
-        fill(page, "calibration", selection_text(read_result(result, "benchmarks/calibration_selection.py")))
-    except EdgeError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(error.exit_code) from error
 
 
 def selection_text(result: dict[str, Any]) -> str:
@@ -54,7 +31,3 @@ def _row(observer: str, found: dict[str, Any]) -> tuple[str, ...]:
     state, lost = max(found["lost"].items(), key=lambda item: float(item[1]["estimate"]))
     points = f"{lost['estimate']:.2f} [{lost['low']:.2f}, {lost['high']:.2f}] `{state}`"
     return (f"`{observer}`", *(f"{100 * e:.2f} %" for e in (*chosen, *drawn)), points)
-
-
-if __name__ == "__main__":
-    typer.run(main)
