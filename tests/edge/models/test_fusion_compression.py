@@ -180,11 +180,14 @@ def test_every_dialect_runs_and_agrees(compressed: Compressed) -> None:
     feeds = [masked_inputs(compressed.io, 1, seed) for seed in range(4)]
     with torch.no_grad():
         wanted = [torch.cat(parts) for parts in zip(*(compressed.quantized(*feed) for feed in feeds), strict=True)]
-    for dialect, graph in compressed.dialects.items():
-        engine = OnnxRuntimeEngine(graph.SerializeToString(), dialect)
+    # Integer kernels, which hosts with VNNI have for s8 too, round some values to the level beside.
+    sides = [(dialect, None, 0.1) for dialect in compressed.dialects]
+    for dialect, emulated, limit in (("s8", True, 1e-4), *sides):
+        graph = compressed.dialects[dialect].SerializeToString()
+        engine = OnnxRuntimeEngine(graph, dialect, emulate_int8=emulated)
         answers = [engine.run({n: t.numpy() for n, t in zip(inputs, feed, strict=True)}) for feed in feeds]
         found = [torch.cat([torch.from_numpy(answer[name]) for answer in answers]) for name in outputs]
-        assert max(errors(found, wanted)) < (1e-4 if dialect == "s8" else 0.1), dialect
+        assert max(errors(found, wanted)) < limit, dialect
 
 
 def test_checks_for_boards_pass(compressed: Compressed) -> None:
