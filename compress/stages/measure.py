@@ -110,8 +110,7 @@ class StageMeasurer:
             tuned = artifact.notes.get(TUNING_NOTE, {}).get("kept") == "tuned"
             compared = DecisionAgreement(self.task, self.validation, self._onnx_runner)
             graphs, agreements = compared.settled(_dialects(proto, settings), tuned)
-        run = self._onnx_runner(graphs, GATED_DIALECT) if artifact.quantized else module_runner(artifact.model)
-        batch = 1 if artifact.quantized else 64
+        run, batch = self._runner(artifact, graphs)
         program, why_not = self._program(artifact, example)
         tested, validated = (
             evaluate_by_recording(run, split, self.task, batch_size=batch, on_step=self.on_step)
@@ -137,6 +136,15 @@ class StageMeasurer:
             },
         )
         return MeasuredStage(artifact, graphs, record, program, validated.counts, tested.counts)
+
+    def runner(self, stage: MeasuredStage) -> tuple[Runner, int]:
+        """What `record.metrics` were measured with, and the samples that it takes at once."""
+        return self._runner(stage.artifact, stage.graphs)
+
+    def _runner(self, artifact: Artifact, graphs: Mapping[str, bytes]) -> tuple[Runner, int]:
+        if artifact.quantized:
+            return self._onnx_runner(graphs, GATED_DIALECT), 1
+        return module_runner(artifact.model), 64
 
     def _program(self, artifact: Artifact, example: tuple[Tensor, ...]) -> tuple[bytes | None, dict[str, str]]:
         """What Torch-TensorRT compiles; where there can be none, the ONNX graphs still are, so that is noted."""

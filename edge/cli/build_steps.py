@@ -14,10 +14,10 @@ from edge.compress.learning.training_state import forget_state
 from edge.compress.parallel.collectives import first_alone
 from edge.compress.sparsify.record import noted_sparsity
 from edge.compress.stages.judging import StageRefusedError
-from edge.compress.stages.measure import module_runner
 from edge.data.prepared import prepare_dataset, sample_count
 from edge.fused_run import run_bundle
 from edge.project import StreetData
+from edge.report.class_changes import ClassChanges
 from edge.report.contents import Report, StageReport, headline_of
 from edge.report.figures import ReportFigures
 from edge.report.moments import fused_moments
@@ -33,6 +33,8 @@ from edge.training.pretraining.running import PRETRAINING_NOTE
 from edge.workbench import Workbench, open_workbench
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from edge.cli.progress import Steps
@@ -130,13 +132,27 @@ def _started(bench: Workbench, steps: Steps, state: Path, fresh: bool) -> tuple[
 
 def detail_teacher(bench: Workbench, teacher: MeasuredStage, steps: Steps) -> DetailedMetrics:
     """The teacher's classes one by one on the test split; the first process looks, all are told."""
-    run = module_runner(teacher.artifact.model)
 
     def detail() -> dict[str, Any]:
-        return detail_metrics(run, bench.measurer.test, bench.task).model_dump(mode="json", by_alias=True)
+        return _detailed(bench, teacher).model_dump(mode="json", by_alias=True)
 
     with steps.doing("Look at each class in every modality state"):
         return DetailedMetrics.model_validate(first_alone(detail))
+
+
+def change_classes(bench: Workbench, stages: Sequence[MeasuredStage], steps: Steps) -> ClassChanges | None:
+    """What the recipe did to each class; None where no stage passed."""
+    if len(stages) < 2:
+        return None
+    first, last = stages[0], stages[-1]
+    with steps.doing(f"Look at each class, '{first.record.name}' against '{last.record.name}'"):
+        before, after = (_detailed(bench, stage) for stage in (first, last))
+    return ClassChanges.between(first.record.name, last.record.name, before, after)
+
+
+def _detailed(bench: Workbench, stage: MeasuredStage) -> DetailedMetrics:
+    run, batch = bench.measurer.runner(stage)
+    return detail_metrics(run, bench.measurer.test, bench.task, batch)
 
 
 def train_or_recall_teacher(
@@ -201,6 +217,7 @@ def finish(
             run = run_bundle(bundle, street, out / RUN, engine=engine)
             frames = fused_moments(street, bundle.model_io, engine.engine)
     report = build_report(bench, chain, timings, run, notes)
+    report = report.model_copy(update={"classes": change_classes(bench, chain.stages, steps)})
     figures = ReportFigures.from_comparison(timings.first_over_last, frames)
     with steps.doing("Write report.json and report.html"):
         write_report(report, figures, out)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from edge.report.class_changes import mean_error
 from edge.report.contents import ALL
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def _class_cells(scores: ClassScores) -> tuple[str, ...]:
 
 
 def _errors(found: OutputMetrics) -> str:
-    errors = [measured.error for measured in found.reliability]
-    if not errors:
+    mean = mean_error(found)
+    if mean is None:
         return "-"
-    mean = f"{sum(errors) / len(errors):.1f}"
-    return mean if len(errors) == 1 else f"{mean} (worst {max(errors):.1f})"
+    worst = max(measured.error for measured in found.reliability)
+    return f"{mean:.1f}" if len(found.reliability) == 1 else f"{mean:.1f} (worst {worst:.1f})"

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edge.compress.gates.findings import GateFindings
 from edge.compress.sparsify.record import SparsityRecord, noted_sparsity
+from edge.report.class_changes import ClassChanges
 from edge.report.stage_details import PrecisionReport, PruningReport
 from edge.runtime.environment import HostDescription
 from edge.runtime.health import Level
@@ -287,6 +288,7 @@ class Report(_Strict):
         data: One line on the data that the scores were measured on.
         headline: First against last stage; None for a mere run.
         stages: In the order of the recipe; empty for a mere run.
+        classes: Each class in the first stage and in the last that passed; None where there is but one.
         runtime: The run over a source, where there was one.
         environment: The machine that measured.
         machine: The state that it was in when the report was made.
@@ -298,6 +300,7 @@ class Report(_Strict):
     data: str = ""
     headline: Headline | None = None
     stages: tuple[StageReport, ...] = ()
+    classes: ClassChanges | None = None
     runtime: RuntimeReport | None = None
     environment: HostDescription
     machine: MachineState | None = None

@@ -15,6 +15,7 @@ from edge.compress.samples import SampleSet
 from edge.compress.scoring.recording_counts import RecordingCounts
 from edge.models.fusion_model import FusionModel
 from edge.project import load_project
+from edge.training.augmentation.config import ImageAugmentConfig, LogMelAugmentConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +52,10 @@ def test_a_model_of_its_own_has_the_same_encoder_and_nothing_else(benchmark: Any
     assert own.io.modalities == ("audio",)
     assert own.teacher.encoders == {"audio": project.teacher.encoders["audio"]}
     assert own.train == project.train.model_copy(update={"modality_dropout": 0.0})
+    assert own.augment == {}
+    varied = {"image": ImageAugmentConfig(shift=0.1), "audio": LogMelAugmentConfig(time_mask=0.2, mismatched=0.3)}
+    project = project.model_copy(update={"augment": varied})
+    assert benchmark.alone(project, "audio").augment == {"audio": LogMelAugmentConfig(time_mask=0.2)}
     model = FusionModel(own.teacher, own.io)
     fused = FusionModel(project.teacher, project.io)
     shapes = {name: p.shape for name, p in fused.get_submodule("branches.audio").named_parameters()}

@@ -69,6 +69,8 @@ def test_every_stage_is_held_against_the_one_before_in_every_state(compressed: P
         }
         assert all(f.interval is not None and f.interval.low <= f.lost <= f.interval.high for f in stage.gate.losses)
         assert set(stage.lost_since_before) == set(stage.metrics)
+    assert report.classes is not None and (report.classes.first, report.classes.last) == ("teacher", "quantize")
+    assert {c.name for c in report.classes.outputs["events"].classes} == {"siren", "horn"}
     entry = Bundle.open(compressed / "bundle").manifest.stages[-1]
     assert StageRecord.model_validate(entry.model_dump()).gate == report.stages[-1].gate
 
@@ -107,7 +109,7 @@ def test_a_refused_stage_ends_with_3_and_what_came_before_is_packed(teacher: Pat
     report = read_report(tmp_path / "out" / "report.json")
     assert [(stage.name, stage.refused) for stage in report.stages] == [("teacher", False), ("quantize", True)]
     assert report.stages[1].latency_ms is not None
-    assert report.headline is None and report.runtime is not None
+    assert report.headline is None and report.classes is None and report.runtime is not None
     assert any(note.startswith("Refused: stage 'quantize' makes the graph") for note in report.notes)
     assert "quantize: refused" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
