@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from results import write_result
 
-from edge.runtime.live.clock import ManualClock
+from edge.runtime.live_clock import ManualClock
 from edge.runtime.rig import Intrinsics, Rig, Stream
 from edge.runtime.sample import AudioChunk, Image, PointCloud, Sample
 from edge.runtime.statistics import Distribution, paused_collector

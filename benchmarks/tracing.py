@@ -30,8 +30,8 @@ from edge.run_engine import open_engine
 from edge.runtime.bundle import Bundle
 from edge.runtime.clock import NS_PER_MS, NS_PER_S
 from edge.runtime.fusion import Fusion, Inference, complete_rig
-from edge.runtime.live.clock import HostClock
 from edge.runtime.live.runtime import Runtime
+from edge.runtime.live_clock import HostClock
 from edge.runtime.statistics import Distribution, median_interval, paused_collector
 from edge.runtime.trace.road_recorder import RoadRecorder
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.runtime.clock import NS_PER_MS
-from edge.runtime.health import HealthMonitor, HealthPolicy
+from edge.runtime.health import HealthMonitor
+from edge.runtime.levels import HealthPolicy
 from edge.runtime.result import FusedResult
 from edge.runtime.rig import Intrinsics, Rig, Stream
 from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud, Sample

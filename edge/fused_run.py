@@ -14,13 +14,14 @@ from edge.report.publish import HTML_NAME, JSON_NAME, write_report, write_report
 from edge.run_engine import RunEngine, open_engine
 from edge.run_notes import machine_notes
 from edge.runtime.atomic import atomic_folder
+from edge.runtime.byte_sizes import MIB
 from edge.runtime.capabilities import require_module
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import ConfigError
 from edge.runtime.faults.source import FaultySource
 from edge.runtime.fusion import complete_rig
 from edge.runtime.machine_state.reading import read_machine_state
-from edge.runtime.memory_budget import MIB, peak_bytes
+from edge.runtime.memory_budget import peak_bytes
 from edge.runtime.model_io import GridOutput
 from edge.runtime.pipeline import Pipeline, RunSettings
 from edge.runtime.sinks.jsonl import JsonlSink

@@ -1,4 +1,4 @@
-"""Host time in int64 nanoseconds, and the virtual time of replays; live clocks are in `edge.runtime.live.clock`."""
+"""Host time in int64 nanoseconds, and the virtual time of replays; live clocks are in `edge.runtime.live_clock`."""
 
 from __future__ import annotations
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import resource
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from edge.runtime.byte_sizes import mebibytes
 from edge.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from edge.runtime.model_io import ModelIO
     from edge.runtime.rig import Rig, Stream
 
-MIB = 1 << 20
-_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
-_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 _POINT_BYTES = 4 * 4 + 4  # x, y, z, reflectance and the time of each point
 _FLOAT_BYTES = 4
 _CHARACTER_BYTES = 4  # of a text with one letter beyond the basic plane, however short it is in UTF-8
@@ -164,21 +161,3 @@ def resident_bytes() -> int:
     except (OSError, IndexError, ValueError) as error:
         raise ConfigError("this system does not tell how much memory a process takes", "run on Linux") from error
     return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def parse_size(text: str) -> int:
-    """Bytes of `512MB`, `1.5GiB` or a plain number.
-
-    Raises:
-        ConfigError: It is none of these, or nothing.
-    """
-    found = _SIZE.fullmatch(text)
-    factor = _UNITS.get(found[2].lower()) if found else None
-    if found is None or factor is None or float(found[1]) <= 0:
-        raise ConfigError(f"'{text}' is no size of memory", "write it like 512MB or 1.5GiB")
-    return round(float(found[1]) * factor)
-
-
-def mebibytes(count: int) -> str:
-    """For people."""
-    return f"{count / MIB:.1f} MiB"

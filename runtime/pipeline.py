@@ -17,10 +17,10 @@ from edge.runtime.errors import RunError
 from edge.runtime.faults.recovery import recovery_watch
 from edge.runtime.faults.source import FaultySource
 from edge.runtime.fusion import Fusion, complete_rig, series_steps, sound_windows_ns
-from edge.runtime.live.clock import HostClock
 from edge.runtime.live.feeder import Feeder
 from edge.runtime.live.read_ahead import ReadAhead, frames_ahead
 from edge.runtime.live.runtime import Runtime
+from edge.runtime.live_clock import HostClock
 from edge.runtime.memory_budget import Kept, plan_memory, with_engine, with_process
 from edge.runtime.run_steps import RunSteps
 from edge.runtime.states import choose_state
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from edge.runtime.bundle import Bundle
     from edge.runtime.engines.base import Engine
     from edge.runtime.fusion import Inference
-    from edge.runtime.live.clock import LiveClock
+    from edge.runtime.live_clock import LiveClock
     from edge.runtime.memory_budget import MemoryPlan
     from edge.runtime.result import FusedResult
     from edge.runtime.rig import Rig

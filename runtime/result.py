@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge.runtime.health import Level
+    from edge.runtime.levels import Level
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edge.runtime.config_file import read_yaml, validated
 from edge.runtime.errors import RigError
-from edge.runtime.health import HealthPolicy
-from edge.runtime.sanity.limits import SanityLimits
+from edge.runtime.levels import HealthPolicy
+from edge.runtime.sanity_limits import SanityLimits
 
 Matrix4 = Annotated[tuple[tuple[float, ...], ...], Field(min_length=4, max_length=4)]
 IDENTITY: Matrix4 = ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Matcher(Protocol):
-    """What a run's figures need of a synchronizer."""
+    """What a run's figures need of what keeps streams: a synchronizer, or the compensation of motion."""
 
     @property
     def dropped(self) -> Mapping[str, int]:
@@ -117,7 +117,8 @@ class RunSteps:
 
     def complete(self, matcher: Matcher, streams: Iterable[str]) -> None:
         """Ends the run's figures with what the synchronizer and the motion have to tell."""
-        self.trace.dropped.update(matcher.dropped)
-        for stream in streams:
-            self.trace.add_health(stream, matcher.health(stream))
-        self._motion.complete(self.trace)
+        self.trace.deskew.update(self._motion.counts)
+        for kept, names in ((matcher, streams), (self._motion, self._motion.streams)):
+            self.trace.dropped.update(kept.dropped)
+            for stream in names:
+                self.trace.add_health(stream, kept.health(stream))

@@ -96,7 +96,7 @@ def _circles(house: dict[str, set[str]]) -> set[str]:
     return set(left)
 
 
-@pytest.mark.parametrize("layer", ["calibration", "compress", "edge"])
+@pytest.mark.parametrize("layer", LAYERS)
 def test_rooms_import_each_other_one_way(layer: str) -> None:
     """A folder is understood when those below it are; one that needs another which needs it is not."""
     assert _circles(_rooms(layer)) == set()

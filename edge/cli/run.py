@@ -127,8 +127,8 @@ def run(
     from edge.fused_run import check_replaceable, run_bundle
     from edge.run_engine import open_engine
     from edge.run_limits import RunLimits, best_state, check_limits
+    from edge.runtime.byte_sizes import parse_size
     from edge.runtime.engines.tensorrt import RunnerConfig
-    from edge.runtime.memory_budget import parse_size
     from edge.runtime.pipeline import RunSettings
 
     check_replaceable(out)

@@ -61,7 +61,7 @@ class LayerTime(_Part):
         name: As the engine calls it; fused layers are one.
         kind: Operator.
         ms: Mean a run.
-        macs: Multiply-accumulates, where they can be told.
+        macs: Multiply-accumulates, where they can be told; ONNX Runtime counts channels that it pads its blocks with.
         bytes: Read and written, where they can be told.
         precision: Computed in, where it can be told.
     """

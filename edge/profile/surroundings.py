@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.profile.contents import Energy
+from edge.runtime.byte_sizes import MIB
 from edge.runtime.machine_state.differences import changes_during
 from edge.runtime.machine_state.rails import open_rails
 from edge.runtime.machine_state.reading import read_machine_state
 from edge.runtime.machine_state.sampling import RailSampler
-from edge.runtime.memory_budget import MIB, peak_bytes
+from edge.runtime.memory_budget import peak_bytes
 from edge.sentences import as_sentences
 
 if TYPE_CHECKING:

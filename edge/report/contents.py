@@ -11,7 +11,7 @@ from edge.compress.sparsify.record import SparsityRecord, noted_sparsity
 from edge.report.class_changes import ClassChanges
 from edge.report.stage_details import PrecisionReport, PruningReport
 from edge.runtime.environment import HostDescription
-from edge.runtime.health import Level
+from edge.runtime.levels import Level
 from edge.runtime.machine_state.state import MachineState
 from edge.runtime.realtime.settings import RealtimeConfig
 from edge.runtime.statistics import Distribution, Interval

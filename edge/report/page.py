@@ -12,7 +12,7 @@ from edge.report.page_templates import DASH, milliseconds, page_environment, sha
 from edge.report.picture import data_uri, frame_png, logmel_png
 from edge.report.table import human_bytes, human_count
 from edge.report.timeline_view import strips_of
-from edge.runtime.health import LEVELS
+from edge.runtime.levels import LEVELS
 from edge.runtime.statistics import minimum_samples
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from edge.runtime.byte_sizes import mebibytes
 from edge.runtime.engines.cuda_runtime import checked, released
 from edge.runtime.errors import ConfigError
-from edge.runtime.memory_budget import mebibytes
 
 if TYPE_CHECKING:
     from contextlib import ExitStack

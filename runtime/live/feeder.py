@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from edge.runtime.live.clock import LiveClock
     from edge.runtime.live.runtime import Runtime
+    from edge.runtime.live_clock import LiveClock
     from edge.runtime.sample import Sample
 
 # Between two looks at whether the run is to end.

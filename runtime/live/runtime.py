@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 
 from edge.runtime.bundle import Bundle
 from edge.runtime.errors import ConfigError, RunError, first_line
+from edge.runtime.exit_guard import close_at_exit
 from edge.runtime.fusion import Fusion, complete_rig, series_steps, sound_windows_ns
 from edge.runtime.live.callbacks import CallbackThread
-from edge.runtime.live.clock import HostClock
 from edge.runtime.live.engine_guard import EngineGuard
-from edge.runtime.live.exit_guard import close_at_exit
 from edge.runtime.live.result_queue import ResultQueue
+from edge.runtime.live_clock import HostClock
 from edge.runtime.run_steps import RunSteps
 from edge.runtime.sample import Sample
 from edge.runtime.synchronize.live import LiveSynchronizer
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from edge.runtime.engines.base import Engine
     from edge.runtime.fusion import Inference
-    from edge.runtime.live.clock import LiveClock
+    from edge.runtime.live_clock import LiveClock
     from edge.runtime.result import FusedResult
     from edge.runtime.rig import Rig
     from edge.runtime.sample import Payload

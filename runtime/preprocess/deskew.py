@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from edge.runtime.rig import Deskew, Rig
     from edge.runtime.sample import Payload, Sample
+    from edge.runtime.synchronize.messages import StreamHealth
     from edge.runtime.synchronize.synced import SyncedSet
-    from edge.runtime.trace.trace import Trace
 
 NO_POINT_TIMES, NO_MOTION, UNUSABLE = "no_point_times", "no_motion", "unusable"
 # As the core numbers its outcomes.
@@ -142,6 +142,16 @@ class MotionCompensation:
         """
         return dict(sorted(self._counts.items()))
 
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Samples of motion that were not used, as `stream:reason`."""
+        return {} if self._settings is None else drop_counts(self.streams, lambda _place: self._history.health_of())
+
+    def health(self, stream: str) -> StreamHealth:
+        """Running facts of the motion stream and its clock."""
+        assert stream in self.streams, "only the motion stream is kept here"
+        return self._history.health_of()
+
     def observe(self, sample: Sample) -> str | None:
         """Takes a sample if it is of the motion stream.
 
@@ -158,13 +168,6 @@ class MotionCompensation:
             return synced
         moved = {name: self._compensated(name, synced) for name in self._deskewers if name in synced.samples}
         return replace(synced, samples={**synced.samples, **moved}) if moved else synced
-
-    def complete(self, trace: Trace) -> None:
-        """Tells a run's trace what became of the sweeps, and how the motion stream and its clock were."""
-        trace.deskew.update(self._counts)
-        for name in self.streams:
-            trace.dropped.update(drop_counts((name,), self._history.health_of))
-            trace.add_health(name, self._history.health_of())
 
     def _compensated(self, lidar: str, synced: SyncedSet) -> Sample:
         sample = synced.samples[lidar]

@@ -10,7 +10,7 @@ from edge.runtime.clock import NS_PER_S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge.runtime.sanity.limits import SanityLimits
+    from edge.runtime.sanity_limits import SanityLimits
 
 # A fingerprint, whether all bytes are zero, and whether every byte was looked at.
 Glance = tuple[int, bool, bool]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge.runtime.clock import NS_PER_MS, NS_PER_S
-from edge.runtime.sanity.limits import SanityLimits
+from edge.runtime.sanity_limits import SanityLimits
 from edge.runtime.sources.manifest_payloads import window_lengths
 from edge.runtime.synchronize.rig_streams import usual_delay_ns
 

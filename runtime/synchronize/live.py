@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, cast, overload
 from edge.runtime import _core
 from edge.runtime.clock import NS_PER_S
 from edge.runtime.errors import ConfigError, RunError, SampleError
-from edge.runtime.live.clock import HostClock
-from edge.runtime.live.exit_guard import close_at_exit
+from edge.runtime.exit_guard import close_at_exit
+from edge.runtime.live_clock import HostClock
 from edge.runtime.sample import Sample
 from edge.runtime.synchronize.messages import matched_set, stream_health
 from edge.runtime.synchronize.policies import Anchored, Exact, Latest, Optimal, Policy, configured
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
 
-    from edge.runtime.live.clock import LiveClock
+    from edge.runtime.live_clock import LiveClock
     from edge.runtime.rig import Rig
     from edge.runtime.sample import Payload
     from edge.runtime.synchronize.messages import StreamHealth

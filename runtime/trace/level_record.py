@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from edge.runtime.health import LEVELS
+from edge.runtime.levels import LEVELS
 from edge.runtime.trace.timeline import Timeline
 
 if TYPE_CHECKING:
-    from edge.runtime.health import Level
+    from edge.runtime.levels import Level
     from edge.runtime.result import FusedResult
 
 

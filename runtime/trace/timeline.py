@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge.runtime.clock import NS_PER_S
-from edge.runtime.health import LEVELS
+from edge.runtime.levels import LEVELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edge.runtime.health import Level
+    from edge.runtime.levels import Level
 
 SLOTS = 120
 SHORTEST_NS = NS_PER_S // 4

@@ -29,8 +29,8 @@ from edge.packing.pack import pack_bundle
 from edge.runtime.bundle import Bundle
 from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from edge.runtime.faults import FaultySource, parse_fault
-from edge.runtime.live.clock import ManualClock
 from edge.runtime.live.runtime import Runtime
+from edge.runtime.live_clock import ManualClock
 from edge.runtime.pipeline import Pipeline, RunSettings
 from edge.runtime.preprocess.preprocessor import Preprocessor
 from edge.runtime.sample import Sample, Series, Text

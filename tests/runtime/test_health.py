@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from edge.runtime.health import LEVELS, HealthMonitor, HealthPolicy, Level, LevelFilter, result_level
+from edge.runtime.health import HealthMonitor, result_level
+from edge.runtime.levels import LEVELS, HealthPolicy, Level, LevelFilter
 from edge.runtime.sample import Reading, Sample
 from edge.runtime.synchronize.synced import SyncedSet
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.runtime.byte_sizes import parse_size
 from edge.runtime.errors import ConfigError
 from edge.runtime.memory_budget import (
     Kept,
     MemoryItem,
     MemoryPlan,
-    parse_size,
     payload_bytes,
     plan_memory,
     resident_bytes,

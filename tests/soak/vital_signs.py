@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge.runtime.memory_budget import MIB, resident_bytes
+from edge.runtime.byte_sizes import MIB
+from edge.runtime.memory_budget import resident_bytes
 
 _PATIENCE_S = 5.0
 _MALLINFO2 = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"

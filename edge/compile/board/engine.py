@@ -18,12 +18,12 @@ from edge.compile.tensorrt.build_memory import workspace_bytes
 from edge.compile.tensorrt.engine_config import EngineConfig
 from edge.compile.tensorrt.timing_cache import TimingCache
 from edge.compress.precision_plan import PrecisionPlan, plan_of_stages
+from edge.runtime.byte_sizes import MIB
 from edge.runtime.engine_cache import CachedEngine
 from edge.runtime.engine_key import EngineRecord
 from edge.runtime.engines.engine_inspection import inspect_plan
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import ModelError
-from edge.runtime.memory_budget import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from edge.devices.estimate import estimate_graph
 from edge.devices.typing_regime import torch_tensorrt_typing
 from edge.devices.version_order import at_least
 from edge.graph.layers import graph_layers
-from edge.runtime.memory_budget import MIB
+from edge.runtime.byte_sizes import MIB
 
 if TYPE_CHECKING:
     from edge.compile.check.subject import Subject

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from edge.runtime.byte_sizes import mebibytes
 from edge.runtime.errors import ConfigError, ModelError
-from edge.runtime.memory_budget import MemoryItem, MemoryPlan, mebibytes, resident_bytes
+from edge.runtime.memory_budget import MemoryItem, MemoryPlan, resident_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

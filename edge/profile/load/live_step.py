@@ -17,8 +17,8 @@ from edge.profile.streaming.delivery import DeliveryMeter
 from edge.runtime.clock import NS_PER_MS, NS_PER_S
 from edge.runtime.errors import RunError
 from edge.runtime.fusion import Fusion, complete_rig
-from edge.runtime.live.clock import HostClock
 from edge.runtime.live.runtime import Runtime
+from edge.runtime.live_clock import HostClock
 from edge.runtime.realtime.applying import MATCHING_THREAD
 from edge.runtime.realtime.system_calls import LinuxCalls
 from edge.runtime.trace.road_recorder import RoadRecorder

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 from edge.profile.streaming.delivery import DeliveryMeter
 from edge.runtime.clock import NS_PER_S
 from edge.runtime.errors import RunError
-from edge.runtime.live.clock import HostClock
 from edge.runtime.live.feeder import Feeder
 from edge.runtime.live.read_ahead import ReadAhead
 from edge.runtime.live.runtime import Runtime
+from edge.runtime.live_clock import HostClock
 from edge.runtime.trace.road_recorder import RoadRecorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from edge.runtime.fusion import Fusion
-    from edge.runtime.live.clock import LiveClock
+    from edge.runtime.live_clock import LiveClock
     from edge.runtime.rig import Rig
     from edge.runtime.sample import Sample
     from edge.runtime.sources.base import Source

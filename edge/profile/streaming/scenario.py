@@ -12,11 +12,12 @@ from edge.profile.streaming.live_run import run_live
 from edge.profile.streaming.subject import streamed_subject
 from edge.profile.surroundings import Surroundings
 from edge.profile.timed_loop import WARM_UP, warmed
+from edge.runtime.byte_sizes import MIB
 from edge.runtime.clock import NS_PER_MS, NS_PER_S
 from edge.runtime.environment import describe_host
 from edge.runtime.errors import DataError
 from edge.runtime.fusion import Fusion, complete_rig
-from edge.runtime.memory_budget import MIB, peak_bytes
+from edge.runtime.memory_budget import peak_bytes
 from edge.runtime.statistics import Distribution, minimum_samples
 from edge.runtime.trace.road_recorder import ABSENT
 from edge.runtime.trace.spans import (
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from edge.profile.streaming.live_run import LiveRun
     from edge.run_engine import RunEngine
     from edge.runtime.bundle import Bundle
-    from edge.runtime.live.clock import LiveClock
+    from edge.runtime.live_clock import LiveClock
     from edge.runtime.rig import Rig
     from edge.runtime.sources.base import Source
     from edge.runtime.statistics import WarmUp

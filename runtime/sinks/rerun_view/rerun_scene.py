@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge.runtime.capabilities import require_module
-from edge.runtime.health import LEVELS
+from edge.runtime.levels import LEVELS
 from edge.runtime.model_io import GridOutput, LidarViewInput, LogMelInput
 from edge.runtime.preprocess.lidar_view import PointProjector
 from edge.runtime.preprocess.logmel import LogMel

@@ -12,9 +12,9 @@ from edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from edge.runtime.engines.tensorrt import RunnerConfig
 from edge.runtime.errors import ModelError
 from edge.runtime.fusion import Fusion
-from edge.runtime.live.clock import ManualClock
 from edge.runtime.live.engine_guard import FAILURES, EngineGuard
 from edge.runtime.live.runtime import Runtime
+from edge.runtime.live_clock import ManualClock
 from edge.runtime.sample import PointCloud, Sample
 from edge.runtime.simulate.rig import street_rig
 from edge.runtime.synchronize.synced import SyncedSet

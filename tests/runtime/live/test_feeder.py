@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edge.runtime.errors import SourceError
-from edge.runtime.live.clock import ManualClock
 from edge.runtime.live.feeder import Feeder
+from edge.runtime.live_clock import ManualClock
 from edge.runtime.sample import Reading, Sample
 from edge.runtime.trace.trace import Trace
 

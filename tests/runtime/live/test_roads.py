@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edge.runtime.bundle import Bundle
-from edge.runtime.live.clock import ManualClock
 from edge.runtime.live.runtime import Runtime
+from edge.runtime.live_clock import ManualClock
 from edge.runtime.sample import Image, Sample
 from edge.runtime.simulate.rig import street_rig
 from edge.runtime.trace.road_recorder import ABSENT, RoadRecorder

@@ -19,8 +19,8 @@ from edge.runtime.bundle import Bundle
 from edge.runtime.errors import ConfigError, ModelError, RunError
 from edge.runtime.fusion import Fusion
 from edge.runtime.live import runtime as live
-from edge.runtime.live.clock import ManualClock
 from edge.runtime.live.runtime import Runtime
+from edge.runtime.live_clock import ManualClock
 from edge.runtime.pipeline import Pipeline, RunSettings
 from edge.runtime.result import FusedResult
 from edge.runtime.rig import Rig

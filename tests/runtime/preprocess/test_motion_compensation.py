@@ -12,8 +12,8 @@ from edge.runtime.bundle import Bundle
 from edge.runtime.errors import RigError
 from edge.runtime.faults.grammar import parse_fault
 from edge.runtime.fusion import complete_rig
-from edge.runtime.live.clock import ManualClock
 from edge.runtime.live.runtime import Runtime
+from edge.runtime.live_clock import ManualClock
 from edge.runtime.pipeline import Pipeline
 from edge.runtime.preprocess.deskew import MotionCompensation
 from edge.runtime.preprocess.motion import MotionHistory
@@ -67,8 +67,12 @@ def feed(motion: MotionCompensation, until_ms: int = 300) -> None:
 
 
 def figures(motion: MotionCompensation) -> Trace:
+    """As a run ends with them."""
     trace = Trace("lidar")
-    motion.complete(trace)
+    trace.deskew.update(motion.counts)
+    trace.dropped.update(motion.dropped)
+    for name in motion.streams:
+        trace.add_health(name, motion.health(name))
     return trace
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from edge.runtime.bundle import Bundle
 from edge.runtime.errors import ConfigError, RunError
-from edge.runtime.live.clock import ManualClock
 from edge.runtime.live.runtime import Runtime
+from edge.runtime.live_clock import ManualClock
 from edge.runtime.realtime.applying import RealtimeScope
 from edge.runtime.realtime.settings import RealtimeConfig
 from edge.runtime.simulate.rig import street_rig

@@ -12,7 +12,7 @@ from edge.runtime.errors import RigError
 from edge.runtime.rig import Intrinsics, Rig, Stream
 from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud, Reading, Sample, Series, Text
 from edge.runtime.sanity.gate import REASONS, SanityGate
-from edge.runtime.sanity.limits import SanityLimits
+from edge.runtime.sanity_limits import SanityLimits
 from edge.runtime.simulate.rig import street_rig
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge.runtime.errors import ConfigError, RigError, SampleError
-from edge.runtime.live.clock import ManualClock
+from edge.runtime.live_clock import ManualClock
 from edge.runtime.rig import Intrinsics, Rig, Stream
 from edge.runtime.sample import AudioChunk, Image, Payload, PointCloud, Sample
 from edge.runtime.synchronize.live import LiveSynchronizer

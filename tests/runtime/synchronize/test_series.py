@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.runtime.errors import ConfigError, SampleError
-from edge.runtime.live.clock import ManualClock
+from edge.runtime.live_clock import ManualClock
 from edge.runtime.rig import Rig, Stream
 from edge.runtime.sample import PointCloud, Reading, Sample, Series, Text
 from edge.runtime.synchronize.live import LiveSynchronizer

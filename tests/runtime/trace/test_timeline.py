@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.runtime.health import LEVELS, Level
+from edge.runtime.levels import LEVELS, Level
 from edge.runtime.result import FusedResult
 from edge.runtime.trace.level_record import LevelRecord
 from edge.runtime.trace.timeline import SLOTS, Timeline

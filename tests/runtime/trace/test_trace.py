@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from edge.runtime.health import Level
+from edge.runtime.levels import Level
 from edge.runtime.result import FusedResult
 from edge.runtime.sample import PointCloud, Sample
 from edge.runtime.synchronize.messages import Release, StreamHealth

@@ -10,8 +10,8 @@ import pytest
 from edge.compile.board.engine import board_config, engine_of
 from edge.compile.tensorrt.build_memory import workspace_bytes
 from edge.runtime.bundle import Bundle
+from edge.runtime.byte_sizes import MIB
 from edge.runtime.errors import BundleError, GateError, ModelError
-from edge.runtime.memory_budget import MIB
 from tests.edge.simulated_host import SimulatedCompiler, SimulatedHost, changed, packed, with_pairs
 from tests.runtime.engines.cuda_names import Status
 

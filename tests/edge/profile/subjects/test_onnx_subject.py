@@ -21,7 +21,7 @@ from edge.runtime.errors import ConfigError, ModelError
 def conv_file(path: Path, batch: Any = 1, side: Any = 16, kind: int = onnx.TensorProto.FLOAT) -> Path:
     """A convolution with a ReLU, and a product with a matrix."""
     random, dtype = np.random.default_rng(0), helper.tensor_dtype_to_np_dtype(kind)
-    weights = {"w": (8, 3, 3, 3), "m": (8, 5)}
+    weights = {"w": (16, 3, 3, 3), "m": (16, 5)}  # blocks of 16 channels: no host pads them
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["c"], name="first", pads=[1, 1, 1, 1]),
         helper.make_node("Relu", ["c"], ["r"], name="second"),
@@ -55,9 +55,9 @@ def test_layers_tell_time_and_work(tmp_path: Path) -> None:
     layers = open_onnx_graph(conv_file(tmp_path / "model.onnx"), SubjectConfig()).layers(3)
     assert all(layer.ms >= 0 for layer in layers) and sum(layer.ms for layer in layers) > 0
     by_kind = {layer.kind.removeprefix("Fused"): layer for layer in layers}
-    assert by_kind["Conv"].macs == 8 * 16 * 16 * 3 * 9
-    assert by_kind["MatMul"].macs == 8 * 5
-    conv_bytes = 4 * (3 * 16 * 16 + 8 * 27 + 8 * 16 * 16)
+    assert by_kind["Conv"].macs == 16 * 16 * 16 * 3 * 9
+    assert by_kind["MatMul"].macs == 16 * 5
+    conv_bytes = 4 * (3 * 16 * 16 + 16 * 27 + 16 * 16 * 16)
     assert by_kind["Conv"].bytes == pytest.approx(conv_bytes, rel=0.1)
     assert {layer.precision for layer in layers} == {"fp32"}
 
