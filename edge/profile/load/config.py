@@ -8,7 +8,7 @@ STEP_S = 5.0
 
 
 class LoadConfig(BaseModel):
-    """Cameras and lidars at rising rates; other streams, such as sound, keep the rig's.
+    """Sensors at rising rates; sound and motion keep the rig's.
 
     Attributes:
         cameras: So many camera streams of the rig's kind. The model runs once a set and reads those that it was made

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from edge.profile.load.search import Found
+    from edge.profile.load.sensors import SyntheticSensors
     from edge.run_engine import RunEngine
     from edge.runtime.bundle import Bundle
 
@@ -38,8 +39,8 @@ def run_load(
 ) -> LoadReport:
     """Raises the rates of synthetic sensors until the runtime misses, and says what is full then.
 
-    Sensors are the simulated vehicle's, pushed by one thread of this process; payloads are rendered ahead, and a push
-    costs their copy, the look at them and the hand-over.
+    Sensors are the simulated vehicle's, or those of the bundle's own rig, pushed by one thread of this process;
+    payloads are made ahead, and a push costs their copy, the look at them and the hand-over.
 
     Args:
         bundle: The model.
@@ -49,10 +50,10 @@ def run_load(
         on_step: Called after each step.
 
     Raises:
-        BundleError: The bundle has no validated state for a simulated vehicle's sensors.
+        ConfigError: More of a kind is asked for than the bundle's rig has, or sound sets its pace.
         ModelError: The engine failed.
     """
-    sensors = synthetic_sensors(config)
+    sensors = synthetic_sensors(config, bundle)
     threads = getattr(engine.engine, "thread_settings", {"engine": engine.threads})
     surroundings = Surroundings(threads, root)
     measure = LiveSteps(bundle, engine.engine, sensors, config)
@@ -70,7 +71,11 @@ def run_load(
         before=surroundings.before,
         after=surroundings.after,
         environment=describe_host(threads={"engine": engine.threads}),
-        notes=(f"Graph {engine.engine.name}: {engine.reason}.", *engine.notes, *_notes(found, bundle, sensors.added)),
+        notes=(
+            f"Graph {engine.engine.name}: {engine.reason}.",
+            *engine.notes,
+            *_notes(found, bundle, sensors),
+        ),
     )
 
 
@@ -85,11 +90,13 @@ def _levels_untold() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _notes(found: Found, bundle: Bundle, added: tuple[str, ...]) -> Iterator[str]:
+def _notes(found: Found, bundle: Bundle, sensors: SyntheticSensors) -> Iterator[str]:
+    yield from sensors.notes
     if found.sustained is None:
         yield "The first step missed: no rate of this search is sustained, start lower."
     elif found.missed is None:
         yield "The highest rate asked for was sustained: the limit lies above."
-    if added:
-        yield f"The model reads {', '.join(bundle.model_io.modalities)}; {', '.join(added)} are matched and not read."
+    if sensors.added:
+        read, added = ", ".join(bundle.model_io.modalities), ", ".join(sensors.added)
+        yield f"The model reads {read}; {added} are matched and not read."
     yield "Sensors are simulated and pushed by one thread of this process, which shares the cores and Python's lock."
