@@ -133,6 +133,7 @@ def main() -> int:
     parser.add_argument("--test-samples", type=int, default=4000, help="of the test split, evenly spread")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where they are trained")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--additive", nargs="*", default=[], help="modalities that a weighted sum adds")
     parser.add_argument("--work", type=Path, default=HERE.parent / "runs" / "fusion_kinds")
@@ -156,7 +157,7 @@ def open_study(arguments: argparse.Namespace) -> Study:
     project = load_project(arguments.project)
     data = prepare_dataset(project, arguments.work / project.name / "data")
     stage = next((s for s in project.recipe.stages if isinstance(s, DistillStage)), DistillStage())
-    length = stage.fit.model_copy(update={"epochs": arguments.epochs})
+    length = stage.fit.model_copy(update={"epochs": arguments.epochs, "device": arguments.device})
     additive = tuple(arguments.additive)
     return Study(project, data, arguments.samples, arguments.test_samples, length, additive, arguments.work)
 

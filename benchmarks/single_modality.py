@@ -117,7 +117,13 @@ def alone(project: Project, modality: str) -> Project:
     ]
     teacher = project.teacher.model_copy(update={"encoders": {modality: project.teacher.encoders[modality]}})
     train = project.train.model_copy(update={"modality_dropout": 0.0})
-    changes = {"io": ModelIO.model_validate(content), "teacher": teacher, "train": train}
+    # What it is varied by stays; what takes all of it away would leave nothing.
+    augment = {
+        stream: config.model_copy(update={"noisy": 0.0, "mismatched": 0.0})
+        for stream, config in project.augment.items()
+        if stream == modality
+    }
+    changes = {"io": ModelIO.model_validate(content), "teacher": teacher, "train": train, "augment": augment}
     return project.model_copy(update={**changes, "alignment": None, "unimodal": 0.0})
 
 
@@ -143,6 +149,7 @@ def main() -> int:
     parser.add_argument("project", type=Path)
     parser.add_argument("--samples", type=int, help="of the training split, the first ones; all by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where models are trained")
     parser.add_argument("--student", action="store_true", help="at the student's widths, trained as the teacher is")
     parser.add_argument(
         "--teacher", type=Path, help="of this project, from `edge train`, for seed 0; trained here by default"
@@ -154,7 +161,8 @@ def main() -> int:
         parser.error("a --teacher has seen all samples: leave --samples out")
     torch.set_num_threads(1)
     project = load_project(arguments.project)
-    project = project.model_copy(update={"teacher": project.student}) if arguments.student else project
+    changes: dict[str, Any] = {"train": project.train.model_copy(update={"device": arguments.device})}
+    project = project.model_copy(update={**changes, **({"teacher": project.student} if arguments.student else {})})
     study = open_study(project, arguments.samples, arguments.work, arguments.teacher)
     # Seed by seed, so that what an interrupted run has done can be compared.
     arms = (FUSED, *study.project.io.modalities)

@@ -153,7 +153,7 @@ class Project(BaseModel):
 
 
 def load_project(path: Path) -> Project:
-    """Reads a project file; `base: OTHER.yaml` in it names a file whose keys it overrides.
+    """Reads a project file; `base: OTHER.yaml` in it names a file whose keys it overrides, or takes away by `null`.
 
     Raises:
         ConfigError: A file is missing or no YAML, or a key is unknown or wrong; the message names it.
@@ -213,6 +213,9 @@ def _read_merged(path: Path) -> dict[str, Any]:
 def _overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in changes.items():
+        if value is None:
+            merged.pop(key, None)
+            continue
         before = merged.get(key)
         both = isinstance(value, dict) and isinstance(before, dict) and not _is_other_kind(key, before, value)
         merged[key] = _overlay(merged[key], value) if both else value

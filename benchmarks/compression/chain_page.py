@@ -11,7 +11,7 @@ from tables import figure, table
 Result = dict[str, Any]
 INTRODUCTION = """# The whole chain, and Torch-Pruning at the same latency
 
-Written by `python benchmarks/compression/chain.py examples/av_digits/project.yaml`. Project *{project}*, seeds {seeds};
+Written by `python benchmarks/compression/chain.py examples/av_digits/plain.yaml`. Project *{project}*, seeds {seeds};
 {test_samples:,} test samples of {recordings:,} recordings, never seen in training. The student is taught by the
 teacher; each pruner cuts that student to {share} of its FP32 latency as timed on this machine (the whole 95 % interval
 below it), with the same Taylor batches, alignment and fine-tuning under the teacher; ours picks one of several plans of

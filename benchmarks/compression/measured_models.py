@@ -69,7 +69,7 @@ class TrainedModel:
 
 
 def _av_digits() -> Project:
-    return load_project(AV_DIGITS / "project.yaml")
+    return load_project(AV_DIGITS / "plain.yaml")
 
 
 def _street() -> Project:

@@ -94,11 +94,14 @@ class BatchSource:
             inputs = self._augment(inputs, present, self._augmenting)
         return [
             (
-                mask_modalities(tuple(t[rows] for t in inputs), present[rows]),
+                self._seen(tuple(t[rows] for t in inputs), present[rows]),
                 tuple(t[chosen[rows]] for t in self._data.targets),
             )
             for rows in self._rows
         ]
+
+    def _seen(self, inputs: tuple[Tensor, ...], present: Tensor) -> tuple[Tensor, ...]:
+        return (*inputs, present) if self._config.dropped == "hidden" else mask_modalities(inputs, present)
 
 
 def _share(part: int, ranks: Ranks, config: FitConfig) -> slice:

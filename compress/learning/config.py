@@ -52,6 +52,9 @@ class FitConfig(BaseModel):
         weight_decay: Of weights; biases, normalisations and placeholders do not decay.
         warmup: Share of the steps in which the rate rises linearly; `cosine` has none.
         modality_dropout: Probability that a sample is seen with a random subset of its modalities.
+        dropped: What encoders get of a modality that was dropped: `zeros`, as at run time; or `hidden`, the tensor as
+            it is, which `present` alone calls absent: batch normalisations then count real samples alone. For models
+            that let nothing of what is absent through, as every `FusionModel`.
         precision: `bfloat16` and `float16` use autocast; `auto` takes bfloat16 where the device has it.
         clip: Largest gradient norm.
         seed: Of shuffling, modality dropout and augmentation.
@@ -80,6 +83,7 @@ class FitConfig(BaseModel):
     weight_decay: float = Field(0.02, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1)
     modality_dropout: float = Field(0.4, ge=0, le=1)
+    dropped: Literal["zeros", "hidden"] = "zeros"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     clip: float = Field(5.0, gt=0)
     seed: int = 0

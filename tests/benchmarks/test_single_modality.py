@@ -52,7 +52,7 @@ def test_a_model_of_its_own_has_the_same_encoder_and_nothing_else(benchmark: Any
     assert own.io.modalities == ("audio",)
     assert own.teacher.encoders == {"audio": project.teacher.encoders["audio"]}
     assert own.train == project.train.model_copy(update={"modality_dropout": 0.0})
-    assert own.augment == {}
+    assert own.augment == {"audio": project.augment["audio"]}
     varied = {"image": ImageAugmentConfig(shift=0.1), "audio": LogMelAugmentConfig(time_mask=0.2, mismatched=0.3)}
     project = project.model_copy(update={"augment": varied})
     assert benchmark.alone(project, "audio").augment == {"audio": LogMelAugmentConfig(time_mask=0.2)}

@@ -66,6 +66,15 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, named: str) -> None:
         load_project(path)
 
 
+def test_null_takes_a_key_of_the_base_away(tmp_path: Path) -> None:
+    document = {"base": str(preset_path("street_demo")), "train": {"dropped": None}, "unimodal": None, "pretrain": None}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(document))
+    project, base = load_project(tmp_path / "mine.yaml"), load_project(preset_path("street_demo"))
+    assert (base.train.dropped, base.unimodal) == ("hidden", 0.5)
+    assert (project.train.dropped, project.unimodal, project.pretrain) == ("zeros", 0, None)
+    assert project.train.epochs == base.train.epochs and project.recipe == base.recipe
+
+
 def test_a_tokenizer_is_against_the_project_file(tmp_path: Path) -> None:
     raw = yaml.safe_load(preset_path("street_demo").read_text())
     tokens = {

@@ -60,6 +60,18 @@ def test_augmentation_changes_inputs_and_nothing_that_is_drawn() -> None:
         assert gone.any() and not after[0][gone].any(), "a modality that is left out stays zero"
 
 
+def test_what_is_hidden_stays_as_it_is_and_is_drawn_as_before() -> None:
+    hidden, whole = QUICK.model_copy(update={"dropped": "hidden"}), QUICK.model_copy(update={"modality_dropout": 0.0})
+    for zeroed, kept in zip(epochs()[0], epochs(hidden)[0], strict=True):
+        (first, second, present, *targets), (a, b, marked, *same) = joined(zeroed), joined(kept)
+        assert torch.equal(present, marked) and all(map(torch.equal, targets, same))
+        gone = present == 0
+        assert gone.any() and bool(a[gone[:, 0]].any()) == bool(gone[:, 0].any())
+        assert torch.equal(a[~gone[:, 0]], first[~gone[:, 0]]) and torch.equal(b[~gone[:, 1]], second[~gone[:, 1]])
+        assert not first[gone[:, 0]].any() and not second[gone[:, 1]].any()
+    assert all((joined(batch)[2] == 1).all() for batch in epochs(whole)[0])
+
+
 def test_augmentation_repeats_with_the_seed_and_not_with_the_epoch() -> None:
     first, again = epochs(augment=noisy), epochs(augment=noisy)
     assert torch.equal(joined(first[0][0])[0], joined(again[0][0])[0])
