@@ -26,6 +26,7 @@ from edge.report import read_report
 from edge.runtime.errors import ConfigError, EdgeError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import absent_training
 import distillation_tables
 import fusion_kinds_tables
 import pretraining_tables
@@ -82,6 +83,15 @@ def fusion_text(found: dict[str, Any]) -> str:
 def estimate_texts(found: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Constants, and what the estimates are off by."""
     return {"estimate-constants": constants_text(found[0]["constants"]), "estimate-errors": errors_text(found[0])}
+
+
+def training_texts(found: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Ways to train for what may be missing, and each modality beside a model of its own."""
+    ways, single = ([one for one in found if key in one] for key in ("gains", "modalities"))
+    return {
+        **of_each("absent_training", _lines(absent_training.report))(ways),
+        **of_each("single_modality", _lines(single_modality.report))(single),
+    }
 
 
 def readme_texts(found: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -145,9 +155,9 @@ PAGES = {
     ),
     "training": Page(
         DOCS / "training.md",
-        ("single_modality_*.json",),
-        "python benchmarks/single_modality.py PROJECT.yaml",
-        of_each("single_modality", _lines(single_modality.report)),
+        ("absent_training_*.json", "single_modality_*.json"),
+        "python benchmarks/absent_training.py and single_modality.py, both on a PROJECT.yaml",
+        training_texts,
     ),
 }
 

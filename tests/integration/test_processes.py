@@ -95,6 +95,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "student": {"encoders": NARROW, "fusion": {"channels": 8}},
         "train": FIT,
         "unimodal": 0,
+        "augment": {},
         "recipe": {"stages": [{"stage": "distill", "fit": FIT}, {"stage": "quantize", "samples": 32}]},
     }
     (path / "project.yaml").write_text(yaml.safe_dump(project))
