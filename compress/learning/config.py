@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from edge.compress.scoring.imbalance import ClassWeights
 
 MEAN = "mean"  # of all modality states
-# Keys that came after the others: seeds that are made from a config leave them out.
+# Keys that came after the others: seeds that are made from a config leave their defaults out.
 LATER_KEYS = {
+    "dropped",
     "optimizer",
     "momentum",
     "nesterov",

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from edge.compress.learning.config import FitConfig
     from edge.compress.provenance import Origin
     from edge.compress.samples import SampleSet
     from edge.compress.stages.stage import StageConfig
 
 # Where a training's log goes changes nothing about it.
+_PLACES = {"device", "log_dir"}
 _UNREAD: dict[str, Any] = {"gate": True, "fit": {"log_dir"}, "tune": {"fit": {"log_dir"}}}
 _PACKAGES = ("edge-fusion", "torch", "torchao", "onnx", "onnxscript", "onnxruntime", "numpy")
 
@@ -73,10 +75,23 @@ def origin_of(common: Origin, stages: Iterable[StageConfig], before: Mapping[str
 def stage_seed(config: StageConfig) -> int:
     """Seed of what a stage draws without one of its own: the same whether or not the stages before ran just now.
 
-    Keys of `fit` that came later are left out, so that a recipe draws what it drew before there were such keys.
+    Keys of `fit` that came later count only where they say something, so that a recipe draws what it drew before there
+    were such keys; where it is trained and logged never counts.
     """
-    content = config.model_dump_json(exclude={"gate": True, "fit": LATER_KEYS, "tune": {"fit": LATER_KEYS}})
+    tune = getattr(config, "tune", None)
+    left_out: dict[str, Any] = {
+        "gate": True,
+        "fit": _unsaid(getattr(config, "fit", None)),
+        "tune": {"fit": _unsaid(getattr(tune, "fit", None))},
+    }
+    content = config.model_dump_json(exclude=left_out)
     return int.from_bytes(hashlib.sha256(content.encode()).digest()[:4], "big")
+
+
+def _unsaid(fit: FitConfig | None) -> set[str]:
+    if fit is None:
+        return set()
+    return _PLACES | {key for key in LATER_KEYS if getattr(fit, key) == type(fit).model_fields[key].default}
 
 
 def split_digest(split: SampleSet) -> str:

@@ -52,7 +52,9 @@ def test_switching_is_quantizing(mix: str, fragile: Fragile) -> None:
     quantized = quantize_static(fragile.model, fragile.calibration[0], fragile.calibration, settings)
     inputs = unseen(fragile)
     found, wanted = swept.emulated(precisions)(*inputs), emulate_half(quantized, settings.keep_fp32)(*inputs)
-    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+    # Sums may be rounded to the half beside: in which order they are made is the host's.
+    halves = "fp16" in precisions.values()
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=2**-10 if halves else 0)
     assert float((found[0] - fragile.model(*inputs)).detach().abs().max()) > 1e-3
 
 

@@ -116,10 +116,12 @@ def test_where_a_training_is_logged_changes_nothing() -> None:
 
 
 def test_how_it_is_trained_changes_the_stage_and_not_what_it_draws() -> None:
-    """A key that came later leaves seeds alone: an older recipe then gives what it gave."""
+    """A key that came later leaves seeds alone while it says nothing: an older recipe then gives what it gave."""
     sgd = DistillStage(fit=FitConfig(optimizer="sgd"))
     assert first_change(origin(DistillStage()), origin(sgd)) == "stage 'student'.fit.optimizer was adamw, is sgd"
-    assert stage_seed(sgd) == stage_seed(DistillStage())
+    elsewhere = DistillStage(fit=FitConfig(device="cuda", log_dir=Path("log"), optimizer="adamw"))
+    assert stage_seed(elsewhere) == stage_seed(DistillStage())
+    assert len({stage_seed(s) for s in (sgd, DistillStage(), DistillStage(fit=FitConfig(dropped="hidden")))}) == 3
     assert stage_seed(DistillStage(fit=FitConfig(epochs=9))) != stage_seed(DistillStage())
 
 
