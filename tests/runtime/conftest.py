@@ -36,11 +36,11 @@ def descriptors() -> Counter[str]:
 @pytest.fixture
 def no_leak() -> Iterator[None]:
     """No thread and no descriptor is left behind. Name it after the fixtures that may open something for good."""
-    threads, files = our_threads(), descriptors()
+    threads, files = Counter(our_threads()), descriptors()
     yield
     until = time.monotonic() + PATIENCE_S
     # A joined thread is still listed for a moment, and a library's own thread may close its file a little later.
-    while (our_threads() != threads or descriptors() - files) and time.monotonic() < until:
+    while (Counter(our_threads()) - threads or descriptors() - files) and time.monotonic() < until:
         os.sched_yield()
-    assert our_threads() == threads
+    assert Counter(our_threads()) - threads == Counter()
     assert descriptors() - files == Counter()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
-from edge.profile.load.drawn_payloads import drawn_payloads
+from edge.profile.load.random_payloads import drawn_payloads
 from edge.runtime.clock import NS_PER_MS
 from edge.runtime.errors import ConfigError
 from edge.runtime.sample import AudioChunk, Image, PointCloud, Reading, Sample

@@ -11,7 +11,7 @@ import pytest
 
 from edge.packing.pack import pack_bundle
 from edge.profile.load.config import LoadConfig
-from edge.profile.load.drawn_payloads import drawn_payloads
+from edge.profile.load.random_payloads import drawn_payloads
 from edge.profile.load.sensors import SyntheticSensors, captured, synthetic_sensors
 from edge.profile.load.thread_time import thread_cpu_ns
 from edge.runtime.clock import NS_PER_S
