@@ -20,16 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edge.compress.scoring.evaluation import evaluate_by_recording
-from edge.compress.scoring.recording_counts import RecordingCounts
 from edge.compress.scoring.task import AdditiveMetric
 from edge.data.dataset_folder import load_split
 from edge.data.prepared import prepare_dataset
 from edge.project import load_project, with_seed
-from edge.runtime.atomic import atomic_file
 from edge.training.fusion_task import FusionTask
 
 sys.path.insert(0, str(Path(__file__).parent))
+from kept_counts import kept_counts
 from results import write_result
 from seeded_differences import seed_scores, seeded_interval, stacked
 from single_modality import FOLLOWED, trained
@@ -37,6 +35,8 @@ from tables import signed_interval, table
 
 if TYPE_CHECKING:
     from edge.compress.samples import SampleSet
+    from edge.compress.scoring.recording_counts import RecordingCounts
+    from edge.models.fusion_model import FusionModel
     from edge.project import Project
 
 HERE = Path(__file__).resolve().parent
@@ -91,13 +91,12 @@ class Study:
         content = project.model_dump_json(by_alias=True, include=FOLLOWED)
         digest = hashlib.sha256(f"{content} {len(self.train)} {len(self.test)}".encode()).hexdigest()[:12]
         path = self.work / f"{digest}.npz"
-        if not path.is_file():
+
+        def model() -> FusionModel:
             print(f"seed {seed}: train {arm}", flush=True)
-            found = evaluate_by_recording(trained(project, self.train), self.test, FusionTask(project.io)).counts
-            assert found is not None, "all metrics of fusion tasks count"
-            with atomic_file(path) as draft:
-                draft.write_bytes(found.to_bytes())
-        return RecordingCounts.from_bytes(path.read_bytes())
+            return trained(project, self.train)
+
+        return kept_counts(path, model, self.test, FusionTask(project.io))
 
 
 def trained_by(project: Project, arm: str) -> Project:

@@ -24,7 +24,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from edge.compress.fitting import fit
-from edge.compress.scoring.evaluation import evaluate_by_recording
 from edge.compress.scoring.recording_counts import RecordingCounts
 from edge.compress.scoring.task import AdditiveMetric
 from edge.data.dataset_folder import load_split
@@ -41,6 +40,7 @@ from edge.training.pretraining.kept import keep_pretrained, recall_pretrained
 from edge.training.pretraining.running import pretrain
 
 sys.path.insert(0, str(Path(__file__).parent))
+from kept_counts import kept_counts
 from pretraining_tables import ALIGNED, LONGER, RECONSTRUCTED, SCRATCH, report
 from results import write_result
 from seeded_differences import seed_scores, seeded_interval, stacked
@@ -79,12 +79,7 @@ class Study:
     def counts(self, arm: str, seed: int) -> RecordingCounts:
         """What the arm's model gets right, by recording; trained first where it is not kept."""
         path = self._place(arm, seed, f"-{self.scored.split}.npz")
-        if not path.is_file():
-            found = evaluate_by_recording(self.model(arm, seed), self.scored, FusionTask(self.project.io)).counts
-            assert found is not None, "all metrics of fusion tasks count"
-            with atomic_file(path) as draft:
-                draft.write_bytes(found.to_bytes())
-        return RecordingCounts.from_bytes(path.read_bytes())
+        return kept_counts(path, lambda: self.model(arm, seed), self.scored, FusionTask(self.project.io))
 
     def epochs(self, arm: str) -> int:
         """Passes over the labelled samples; the longer arm sees as many samples as a pretrained one does in all."""

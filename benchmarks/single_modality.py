@@ -23,14 +23,12 @@ import torch
 
 from edge.checkpoint import load_checkpoint
 from edge.compress.fitting import fit
-from edge.compress.scoring.evaluation import evaluate_by_recording
 from edge.compress.scoring.recording_counts import RecordingCounts
 from edge.compress.scoring.task import AdditiveMetric
 from edge.data.dataset_folder import load_split
 from edge.data.prepared import prepare_dataset
 from edge.models.fusion_model import FusionModel
 from edge.project import load_project, with_seed
-from edge.runtime.atomic import atomic_file
 from edge.runtime.errors import ConfigError
 from edge.runtime.model_io import ModelIO
 from edge.training.augmentation.streams import stream_augment
@@ -38,11 +36,13 @@ from edge.training.branch_training import supervised
 from edge.training.fusion_task import FusionTask
 
 sys.path.insert(0, str(Path(__file__).parent))
+from kept_counts import kept_counts
 from results import write_result
 from seeded_differences import seed_scores, seeded_interval, stacked
 from tables import signed_interval, table
 
 if TYPE_CHECKING:
+    from edge.compress.fitting import OnEpoch
     from edge.compress.samples import SampleSet
     from edge.project import Project
 
@@ -72,18 +72,13 @@ class Study:
     def counts(self, arm: str, seed: int) -> RecordingCounts:
         """What the model gets right, by recording; trained first where it is not kept."""
         project = self.project if arm == FUSED else alone(self.project, arm)
-        content = project.model_dump_json(
-            by_alias=True, include={"io", "teacher", "train", "augment", "alignment", "unimodal"}
-        )
+        content = project.model_dump_json(by_alias=True, include=FOLLOWED)
         digest = hashlib.sha256(f"{content} {len(self.train)} {len(self.test)}".encode()).hexdigest()[:12]
         path = self.work / f"{arm}-{digest}-{seed}.npz"
-        if not path.is_file():
-            model = self._model(arm, with_seed(project, seed), seed)
-            found = evaluate_by_recording(model, self._samples(self.test, arm), FusionTask(project.io)).counts
-            assert found is not None, "all metrics of fusion tasks count"
-            with atomic_file(path) as draft:
-                draft.write_bytes(found.to_bytes())
-        return RecordingCounts.from_bytes(path.read_bytes())
+        samples = self._samples(self.test, arm)
+        return kept_counts(
+            path, lambda: self._model(arm, with_seed(project, seed), seed), samples, FusionTask(project.io)
+        )
 
     def _model(self, arm: str, project: Project, seed: int) -> FusionModel:
         if arm == FUSED and self.teacher is not None and seed == 0:
@@ -133,13 +128,13 @@ def of_modality(data: SampleSet, place: int) -> SampleSet:
     return replace(there, inputs=(there.inputs[place],), available=None)
 
 
-def trained(project: Project, data: SampleSet) -> FusionModel:
+def trained(project: Project, data: SampleSet, on_epoch: OnEpoch | None = None) -> FusionModel:
     """The teacher, as `edge train` trains it."""
     torch.manual_seed(project.train.seed)
     model, task = FusionModel(project.teacher, project.io), FusionTask(project.io)
     augment = stream_augment(project.augment, project.io)
     module, objective = supervised(model, task, project.alignment, project.unimodal)
-    fit(module, data, objective, project.train, augment=augment)
+    fit(module, data, objective, project.train, augment=augment, on_epoch=on_epoch)
     return model.eval()
 
 

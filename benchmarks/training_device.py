@@ -16,19 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edge.compress.fitting import fit
 from edge.compress.scoring.evaluation import evaluate
 from edge.data.dataset_folder import load_split
 from edge.data.prepared import prepare_dataset
-from edge.models.fusion_model import FusionModel
 from edge.project import load_project
 from edge.runtime.errors import ConfigError
-from edge.training.augmentation.streams import stream_augment
-from edge.training.branch_training import supervised
 from edge.training.fusion_task import FusionTask
 
 sys.path.insert(0, str(Path(__file__).parent))
 from results import write_result
+from single_modality import trained
 from tables import absent, figure, table
 
 if TYPE_CHECKING:
@@ -88,15 +85,11 @@ def measured(project: Project, side: str, epochs: int, train: SampleSet, test: S
     """One training: samples a second after the first epoch, its seconds, and the scores by state."""
     device, precision = side.split(":")
     config = project.train.model_copy(update={"device": device, "precision": precision, "epochs": epochs})
-    torch.manual_seed(config.seed)
-    model, task = FusionModel(project.teacher, project.io), FusionTask(project.io)
-    module, objective = supervised(model, task, project.alignment, project.unimodal)
     reports: list[EpochReport] = []
-    augment = stream_augment(project.augment, project.io)
-    fit(module, train, objective, config, augment=augment, on_epoch=reports.append)
+    model = trained(project.model_copy(update={"train": config}), train, reports.append)
     seconds = sum(epoch.seconds for epoch in reports[1:])
     steps = len(train) // config.batch_size
-    scores = evaluate(model.eval(), test, task)
+    scores = evaluate(model, test, FusionTask(project.io))
     return {
         "first_epoch_s": reports[0].seconds,
         "samples_per_s": steps * config.batch_size * (epochs - 1) / seconds,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edge.compress.stages.stage import StageConfig
 
 # Where a training's log goes changes nothing about it.
-_PLACES = {"device", "log_dir"}
+_PLACES = {"device", "log_dir"}  # of `fit`: where, and not how
 _UNREAD: dict[str, Any] = {"gate": True, "fit": {"log_dir"}, "tune": {"fit": {"log_dir"}}}
 _PACKAGES = ("edge-fusion", "torch", "torchao", "onnx", "onnxscript", "onnxruntime", "numpy")
 

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from edge.training.class_scores import ClassScores
     from edge.training.detailed_metrics import DetailedMetrics, OutputMetrics
 
@@ -112,7 +110,7 @@ def _figures(scores: ClassScores) -> ClassFigures:
 
 
 def _errors(tensor: str, before: DetailedMetrics, after: DetailedMetrics) -> dict[str, ErrorChange]:
-    def of(states: Mapping[str, Mapping[str, OutputMetrics]], state: str) -> float | None:
-        return mean_error(states[state][tensor])
-
-    return {s: ErrorChange(before=of(before.states, s), after=of(after.states, s)) for s in before.states}
+    return {
+        state: ErrorChange(before=mean_error(found[tensor]), after=mean_error(after.states[state][tensor]))
+        for state, found in before.states.items()
+    }

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from edge.compile.precision.declared_in_network import declared_precision
 from edge.compile.tensorrt.build_memory import BuildSizes, check_build_memory, plan_build_memory
-from edge.compile.tensorrt.builder import MIB, BuiltEngine, build_engine
+from edge.compile.tensorrt.builder import BuiltEngine, build_engine
 from edge.compile.tensorrt.network import parse_network
 from edge.compile.tensorrt.network_layers import read_network
+from edge.runtime.byte_sizes import MIB
 
 if TYPE_CHECKING:
     from edge.compile.precision.layer_precision import PrecisionReport

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edge.compile.tensorrt.build_memory import peak_watch
+from edge.runtime.byte_sizes import MIB
 from edge.runtime.errors import ConfigError, ModelError, first_line
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from edge.compile.tensorrt.timing_cache import TimingCache
     from edge.runtime.engine_key import ShapeRange
 
-MIB = 1 << 20
 logger = logging.getLogger(__name__)
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edge.runtime.byte_sizes import MIB
 from edge.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-MIB = 1 << 20
 # What the road passes itself.
 GIVEN = frozenset({"exported_program", "inputs", "arg_inputs", "kwarg_inputs"})
 REMOVED = {

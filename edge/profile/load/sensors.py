@@ -129,9 +129,11 @@ def _faster(rig: Rig, factor: float) -> Rig:
 def _copies(rig: Rig, kind: str, wanted: int) -> dict[str, str]:
     """Names of further streams of a kind, and of the one that they are like."""
     origin = next((name for name, stream in rig.streams.items() if stream.kind == kind), None)
-    if origin is None and wanted > 1:
-        raise ConfigError(f"the bundle's rig has no {kind} to have {wanted} of", f"leave --{kind}s out")
-    return {f"{origin}_{i + 1}": str(origin) for i in range(1, wanted)}
+    if origin is None:
+        if wanted > 1:
+            raise ConfigError(f"the bundle's rig has no {kind} to have {wanted} of", f"leave --{kind}s out")
+        return {}
+    return {f"{origin}_{i + 1}": origin for i in range(1, wanted)}
 
 
 def captured(sample: Sample, arrival_ns: int) -> Sample:
